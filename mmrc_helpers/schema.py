@@ -1,5 +1,5 @@
-"""What a study file may say: the strict merge against base.yaml. A default is also the parameter's kind; BOUNDS
-and CHOICES hold what a kind cannot say. A violation is a UserError naming the file, the key and the fix."""
+"""What a study file may say: the strict merge against base.yaml. A default is also the parameter's kind;
+BOUNDS and CHOICES hold what a kind cannot say. A violation is a UserError naming file, key and fix."""
 
 import difflib
 import math
