@@ -102,7 +102,7 @@ def draw_head(pen: Pen, face: Face) -> None:
         oval(pen, x + side * 0.02, 0.12, 0.09, 0.17, shade(face.skin, 0.72), -0.12)
     blob(pen, head_outline(face), face.skin, 0.12)
     for side in (-1, 1):
-        oval(pen, side * 0.56 * face.width, 0.46, 0.24, 0.17, mix(face.skin, (226, 84, 70), 0.17), SURFACE)
+        oval(pen, side * 0.56 * face.width, 0.46, 0.24, 0.17, mix(face.skin, (226, 84, 70), 0.12), SURFACE)
 
 
 def draw_eyes(pen: Pen, face: Face, attributes: Mapping[str, str], gaze: float) -> None:
@@ -185,7 +185,7 @@ def draw_nose(pen: Pen, face: Face, appearance: str) -> None:
         face.skin,
         1.0,
     )
-    oval(pen, -0.02, end - 0.08, 0.055, 0.05, shade(face.skin, 1.3), 1.02)
+    oval(pen, -0.02, end - 0.08, 0.055, 0.05, shade(face.skin, 1.15), 1.02)
     for side in (-1, 1):
         oval(pen, side * half * 0.5, end + 0.03, 0.045, 0.025, shade(face.skin, 0.5), 0.98)
 
