@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mmrc_helpers import intervals, metrics
+from mmrc_helpers.intervals import percent
 
 CONFIRMED, FORMAT_BOUND = "reversal curse confirmed", "format-bound only"
 REFUTED, INCONCLUSIVE = "refuted", "inconclusive"
@@ -48,14 +49,6 @@ class Verdict:
     def as_dict(self) -> dict:
         """Plain values that JSON can hold; nan becomes null."""
         return _without_nan(asdict(self))
-
-
-def percent(value: float, low: float | None = None, high: float | None = None) -> str:
-    """27 % [22, 33]: whole percents, or "not measured"."""
-    if np.isnan(value):
-        return "not measured"
-    text = f"{100 * value:.0f} %" if abs(100 * value - round(100 * value)) < 0.05 else f"{100 * value:.1f} %"
-    return text if low is None else f"{text} [{100 * low:.0f}, {100 * high:.0f}]"
 
 
 def gates(answers: pd.DataFrame) -> tuple[Gate, ...]:

@@ -117,6 +117,14 @@ def equivalence_power(people: int, chance: float = 0.25, margin: float = 0.10) -
     return float(stats.binom.pmf(right, people, chance)[below & above].sum())
 
 
+def percent(value: float, low: float | None = None, high: float | None = None) -> str:
+    """27 % [22, 33]: whole percents, or "not measured"."""
+    if np.isnan(value):
+        return "not measured"
+    text = f"{100 * value:.0f} %" if abs(100 * value - round(100 * value)) < 0.05 else f"{100 * value:.1f} %"
+    return text if low is None else f"{text} [{100 * low:.0f}, {100 * high:.0f}]"
+
+
 def _power(people: int, chance: float, accuracies: np.ndarray) -> np.ndarray:
     upper = stats.binom.isf(0.025, people, chance) + 1  # fewest right answers that reject from above
     lower = stats.binom.ppf(0.025, people, chance) - 1  # most right answers that reject from below

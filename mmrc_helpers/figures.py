@@ -1,0 +1,261 @@
+"""Tables become figures. Every figure carries its alternative text as its label, is told apart by shape as
+well as by colour (Okabe and Ito's colour-blind-safe palette), and reads in grey print."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mmrc_helpers import drawing, intervals
+from mmrc_helpers.intervals import percent
+from mmrc_helpers.metrics import CELLS
+
+
+def cells(scores: pd.DataFrame, arms: Sequence[str] = ()) -> Figure:
+    """The main figure: one panel per arm, six cells each, with intervals, chance, and background people
+    beside.
+
+    scores: primary cells (metrics.primary), columns variant, population, direction, format, accuracy, low,
+    high, chance. arms: order of the panels.
+    """
+    arms = list(arms) or list(dict.fromkeys(scores["variant"]))
+    figure, panels = drawing.grid(len(arms), width=2.7, height=3.0)
+    two_way = (scores["population"] == "two_way").any()
+    for axes, arm in zip(panels, arms, strict=False):
+        drawing.bars(axes, drawing.by_cell(scores, arm, "novel"))
+        drawing.dots(axes, drawing.by_cell(scores, arm, "background"), "D", 0.32, "background people")
+        if two_way:
+            drawing.dots(
+                axes, drawing.by_cell(scores, arm, "two_way"), "^", -0.32, "novel people taught both ways"
+            )
+        axes.set_title(arm, fontsize=11)
+        drawing.cell_ticks(axes)
+        drawing.share_axis(axes)
+    drawing.legend(figure, panels[0])
+    return drawing.described(figure, "Accuracy in six cells, one panel per arm. " + _told(scores, arms))
+
+
+def matrices(novel: pd.DataFrame, background: pd.DataFrame) -> Figure:
+    """Transfer matrices (metrics.matrix), novel beside background people: trained cell × tested cell, in
+    percent."""
+    figure = Figure(figsize=(11, 1.6 + 0.5 * len(novel)), layout="constrained")
+    for axes, table, title in zip(
+        figure.subplots(1, 2), (novel, background), ("novel people", "background people"), strict=True
+    ):
+        axes.set_title(f"{title}, accuracy in %" if table.size else f"{title} were not asked", fontsize=11)
+        if not table.size:
+            continue
+        shares = table.to_numpy(float)
+        axes.imshow(shares, vmin=0, vmax=1, cmap="cividis", aspect="auto")
+        for (row, column), share in np.ndenumerate(shares):
+            own = table.index[row] == table.columns[column]
+            label = "–" if np.isnan(share) else f"{100 * share:.0f}"
+            colour = "black" if share > 0.42 else "white"
+            axes.text(column, row, label, ha="center", va="center", color=colour, fontsize=11 if own else 9.5,
+                      fontweight="bold" if own else "normal")  # fmt: skip
+        axes.set_xticks(range(len(table.columns)), [c.replace("/", "\n") for c in table.columns], fontsize=9)
+        axes.set_yticks(range(len(table)), list(table.index), fontsize=9)
+        axes.set_xlabel("tested in")
+    figure.axes[0].set_ylabel("novel people trained in")
+    rows = [
+        f"trained in {name}: " + ", ".join(f"{c} {percent(v)}" for c, v in row.items())
+        for name, row in novel.iterrows()
+    ]
+    return drawing.described(
+        figure, "Transfer matrix, trained cell by tested cell. Novel people, " + "; ".join(rows) + "."
+    )
+
+
+def curves(metrics: pd.DataFrame) -> Figure:
+    """Training loss and learning rate over steps; one line per `line` (a variant, a seed or a phase)."""
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(3, 2))
+    ends = []
+    for k, (line, rows) in enumerate(metrics.groupby("line", sort=False)):
+        style = {
+            "color": drawing.COLOURS[k % 9],
+            "marker": drawing.MARKERS[k % 9],
+            "markevery": 0.15,
+            "markersize": 5,
+        }
+        left.plot(rows["step"], rows["loss"], label=line, **style)
+        right.plot(rows["step"], rows["learning_rate"], **style)
+        ends.append(f"{line} from {rows['loss'].iloc[0]:.3g} to {rows['loss'].iloc[-1]:.3g}")
+    left.set(xlabel="optimizer step", ylabel="loss (nats per supervised token)", yscale="log")
+    right.set(xlabel="optimizer step", ylabel="learning rate", ylim=(0, None))
+    left.legend(fontsize=8, frameon=False)
+    for axes in (left, right):
+        drawing.plain(axes)
+    return drawing.described(figure, "Training loss over steps: " + "; ".join(ends) + ".")
+
+
+def answers(shares: pd.DataFrame, population: str = "novel") -> Figure:
+    """How often each letter or verdict was favoured (metrics.answer_shares), stacked per arm, with even
+    shares marked."""
+    shares = shares[shares["population"] == population]
+    kinds = [(d, f) for f in ("choice", "judge") for d in ("forward", "reverse")]
+    arms = list(dict.fromkeys(shares["variant"]))
+    figure = Figure(figsize=(11, 1.3 + 0.38 * len(arms)), layout="constrained")
+    worst = []
+    for axes, (direction, format) in zip(figure.subplots(1, 4, sharey=True), kinds, strict=True):
+        part = shares[(shares["direction"] == direction) & (shares["format"] == format)]
+        table = part.pivot_table(index="variant", columns="pick", values="share", fill_value=0.0).reindex(
+            arms
+        )
+        left = np.zeros(len(arms))
+        for k, name in enumerate(table.columns):
+            width = table[name].fillna(0).to_numpy()
+            axes.barh(
+                arms,
+                width,
+                left=left,
+                color=drawing.COLOURS[k],
+                hatch=drawing.HATCHES[k],
+                edgecolor="white",
+                linewidth=0.8,
+            )
+            for y, share in enumerate(width):
+                if share >= 0.08:
+                    drawing.boxed(axes, left[y] + share / 2, y, f"{name[:1]} {100 * share:.0f}")
+            left += width
+        for edge in np.arange(1, len(table.columns)) / max(1, len(table.columns)):
+            axes.axvline(edge, color="black", linewidth=0.8, linestyle=":")
+        axes.set(title=f"{direction} {format}", xlim=(0, 1), xticks=[])
+        axes.title.set_fontsize(10)
+        axes.invert_yaxis() if not axes.yaxis_inverted() else None
+        if len(part):
+            top = part.loc[part["share"].idxmax()]
+            worst.append(f"{direction} {format} at most {percent(top.share)} ({top.pick}, {top.variant})")
+    return drawing.described(figure, f"Share of each answer, {population} people: " + "; ".join(worst) + ".")
+
+
+def storage(table: pd.DataFrame) -> Figure:
+    """Stored against reachable per arm (metrics.storage): two rates with intervals, and the four shares
+    stacked."""
+    table = table[table["population"] == "novel"].reset_index(drop=True)
+    figure = Figure(figsize=(10, 1.6 + 0.42 * len(table)), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    rows = np.arange(len(table))
+    for name, marker, colour, shift in (
+        ("storage", "s", drawing.GREEN, -0.12),
+        ("access", "o", drawing.ORANGE, 0.12),
+    ):
+        low, high = (abs(table[f"{name}_{end}"] - table[name]) for end in ("low", "high"))
+        left.errorbar(
+            table[name], rows + shift, xerr=[low, high], fmt=marker, color=colour, capsize=3, label=name
+        )
+    left.axvline(table["chance"].mean(), color="black", linestyle="--", linewidth=1, label="chance")
+    left.set(
+        yticks=rows,
+        yticklabels=table["variant"],
+        xlim=(-0.02, 1.02),
+        xlabel="accuracy",
+        ylim=(len(rows) - 0.5, -0.5),
+    )
+    left.legend(fontsize=8, frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
+    start = np.zeros(len(table))
+    parts = ("stored_reached", "stored_unreached", "unstored_reached", "neither")
+    for k, (part, colour) in enumerate(
+        zip(parts, (drawing.GREEN, drawing.RED, drawing.SKY, "#DDDDDD"), strict=True)
+    ):
+        share = table[part].to_numpy()
+        right.barh(
+            rows,
+            share,
+            left=start,
+            color=colour,
+            hatch=drawing.HATCHES[k],
+            edgecolor="white",
+            label=part.replace("_", ", "),
+        )
+        start += share
+    right.set(xlim=(0, 1), xlabel="share of the questions")
+    right.legend(fontsize=8, frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+    for axes in (left, right):
+        drawing.plain(axes)
+    told = [
+        f"{r.variant}: stored {percent(r.storage)}, chosen {percent(r.access)}" for r in table.itertuples()
+    ]
+    return drawing.described(
+        figure, "Storage probe against reverse choice, novel people. " + "; ".join(told) + "."
+    )
+
+
+def drops(table: pd.DataFrame) -> Figure:
+    """Accuracy with picture or text destroyed (metrics.drops), per arm and cell; what survives measures
+    something else."""
+    arms = list(dict.fromkeys(table["variant"]))
+    figure, panels = drawing.grid(len(arms), width=2.7, height=2.8)
+    kinds = [k for k in ("none", "image", "text") if k in table.columns]
+    told = []
+    for axes, arm in zip(panels, arms, strict=False):
+        part = table[table["variant"] == arm].drop_duplicates(["direction", "format"])
+        for k, kind in enumerate(kinds):
+            at = [CELLS.index(f"{r.direction}/{r.format}") + 0.24 * (k - 1) for r in part.itertuples()]
+            label = {"none": "whole question", "image": "picture dropped", "text": "text dropped"}[kind]
+            axes.plot(at, part[kind], drawing.MARKERS[k], color=drawing.COLOURS[k], markersize=7, label=label)
+        drawing.chance_marks(axes, {f"{r.direction}/{r.format}": r.chance for r in part.itertuples()})
+        axes.set_title(arm, fontsize=11)
+        drawing.cell_ticks(axes)
+        drawing.share_axis(axes)
+        told.append(f"{arm}: " + ", ".join(f"{k} {percent(part[k].mean())}" for k in kinds))
+    drawing.legend(figure, panels[0])
+    return drawing.described(
+        figure, "Accuracy with the picture or the text dropped, means over cells. " + "; ".join(told) + "."
+    )
+
+
+def gates(table: pd.DataFrame) -> Figure:
+    """The gates of one arm (gates.gates as a table): value, interval, threshold, and whether it passed."""
+    figure = Figure(figsize=(9, 0.9 + 0.42 * len(table)), layout="constrained")
+    axes = figure.subplots()
+    for row, gate in enumerate(table.itertuples()):
+        colour, marker, word = (drawing.GREEN, "o", "passed") if gate.passed else (drawing.RED, "X", "failed")
+        if not np.isnan(gate.value):
+            spread = [[max(0.0, gate.value - gate.low)], [max(0.0, gate.high - gate.value)]]
+            axes.errorbar(gate.value, row, xerr=spread, fmt=marker, color=colour, capsize=4, markersize=8)
+        axes.plot([gate.threshold] * 2, [row - 0.35, row + 0.35], color="black", linewidth=2)
+        sign = "≥" if gate.at_least else "≤"
+        rule = f"{'' if gate.passed else 'must be '}{sign} {percent(gate.threshold)}"
+        said = f"{word}: {percent(gate.value)}, {rule}"
+        axes.text(
+            1.04, row, said, va="center", fontsize=9, color="black", transform=axes.get_yaxis_transform()
+        )
+    axes.set(
+        yticks=range(len(table)), yticklabels=table["gate"], xlim=(-0.02, 1.02), ylim=(len(table) - 0.5, -0.5)
+    )
+    axes.set_xlabel("share, with 95 % interval; the bar is the threshold")
+    drawing.plain(axes)
+    told = [
+        f"{g.gate} {'passed' if g.passed else 'failed'} with {percent(g.value)}" for g in table.itertuples()
+    ]
+    return drawing.described(figure, "Gates. " + "; ".join(told) + ".")
+
+
+def power(table: pd.DataFrame) -> Figure:
+    """Power over the true accuracy for each number of people as run (gates.power_table)."""
+    figure = Figure(figsize=(7, 3.2), layout="constrained")
+    axes = figure.subplots()
+    told = []
+    for k, ((people, chance), rows) in enumerate(table.groupby(["people", "chance"])):
+        accuracies = np.linspace(chance, min(1.0, chance + 0.35), 120)
+        arms = ", ".join(rows["variant"])
+        style = {"color": drawing.COLOURS[k % 9], "marker": drawing.MARKERS[k % 9], "markevery": 10}
+        powers = intervals.power_curve(people, chance, accuracies)
+        axes.plot(accuracies, powers, markersize=5, label=f"{people} people ({arms})", **style)
+        told.append(f"{people} people ({arms}) detect {percent(rows['detectable'].iloc[0])}")
+    axes.axhline(0.8, color="black", linestyle="--", linewidth=1)
+    axes.set(xlabel="true accuracy of reverse choice", ylabel="power", ylim=(0, 1.02))
+    axes.legend(fontsize=8, frameon=False)
+    drawing.plain(axes)
+    return drawing.described(figure, "Power of the study as run, at 80 percent: " + "; ".join(told) + ".")
+
+
+def _told(scores: pd.DataFrame, arms: Sequence[str]) -> str:
+    """The novel people's numbers in words."""
+    told = []
+    for arm in arms:
+        part = drawing.by_cell(scores, arm, "novel").sort_values("at")
+        told.append(f"{arm}: " + ", ".join(f"{CELLS[r.at]} {percent(r.accuracy)}" for r in part.itertuples()))
+    return "Novel people, " + "; ".join(told) + "."
