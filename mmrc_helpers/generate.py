@@ -1,0 +1,58 @@
+"""Make a data stage: draw the pictures of a world and write its facts and questions. Runs as `python -m`, no torch."""
+
+import json
+import random
+from multiprocessing import Pool
+from os import cpu_count
+from pathlib import Path
+
+from mmrc_helpers import launch, store
+from mmrc_helpers.records import example_line
+from mmrc_helpers.worlds import people as world
+from mmrc_helpers.worlds.portraits import render
+
+
+def main(folder: Path) -> None:
+    """Fill the stage folder with images/, people.json and examples.jsonl; pictures that exist are kept."""
+    recipe = store.read_recipe(folder)
+    data, seed = recipe["params"]["data"], recipe["seed"]
+    cast = world.cast(data, seed)
+    examples = list(world.examples(cast, data, seed))
+    (folder / "images").mkdir(exist_ok=True)
+    jobs = [(folder / "images", person, data, seed) for person in cast]
+    workers = recipe["machine"]["threads"] or cpu_count() or 1
+    drawn = 0
+    with Pool(workers) as pool:
+        for done, count in enumerate(pool.imap_unordered(draw_views, jobs, chunksize=8), 1):
+            drawn += count
+            launch.progress(done, len(jobs), pictures=drawn)
+    store.write_json(folder / "people.json", [world.record(person) for person in cast])
+    lines = "".join(example_line(example) for example in examples)
+    store.write_text(folder / "examples.jsonl", lines)
+
+
+def draw_views(job: tuple) -> int:
+    """Draw one person's missing views; returns how many. Written beside and renamed, so none is ever half there."""
+    folder, person, data, seed = job
+    origin = seed if person.population == "novel" else "any"
+    count = 0
+    for split in ("train", "test"):
+        for name in world.image_names(person, split, data):
+            path = folder / name
+            if path.exists():
+                continue
+            image = render(person.attributes, random.Random(f"{origin}/view/{name}"), data["image_size"])
+            part = path.with_suffix(".part")
+            image.save(part, format="PNG", compress_level=1)
+            part.rename(path)
+            count += 1
+    return count
+
+
+def read_people(folder: Path) -> list[dict]:
+    """The people of a data folder: group, population, name, descriptor, attributes, description."""
+    return json.loads((folder / "people.json").read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    launch.run_main(main)

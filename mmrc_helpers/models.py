@@ -1,0 +1,107 @@
+"""Load a vision-language model, its processor and its adapter from local folders. Nothing is ever downloaded."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from mmrc_helpers import store
+from mmrc_helpers.study import UserError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def device_of(machine: Mapping) -> torch.device:
+    """The device of this process; a missing GPU is a UserError."""
+    wanted = machine["accelerator"]
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise UserError("machine.accelerator: cuda is asked for but no GPU is visible; set it to cpu or auto")
+    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def model_folder(folder: Path | str) -> Path:
+    """Checks that `folder` holds a Hugging Face model with safetensors weights, and returns it.
+
+    Raises UserError that says what to put where.
+    """
+    folder = Path(folder)
+    if not (folder / "config.json").is_file():
+        raise UserError(
+            f"model.folder: no model at {folder}. Download one on a machine with network, for example "
+            f"`hf download Qwen/Qwen3-VL-8B-Instruct --local-dir {folder}`, or set model.folder to where it is"
+        )
+    if not list(folder.glob("*.safetensors")):
+        raise UserError(f"model.folder: {folder} holds no *.safetensors weights; other weight formats are refused")
+    return folder
+
+
+def load_model(folder: Path, model: Mapping, adapter: Path | None = None, trainable: bool = False):
+    """The model in `folder`, in `model.dtype`, with the PEFT adapter of `adapter` if given."""
+    loaded = AutoModelForImageTextToText.from_pretrained(
+        model_folder(folder),
+        dtype=DTYPES[model["dtype"]],
+        trust_remote_code=model["trust_remote_code"],
+        use_safetensors=True,
+        local_files_only=True,
+        fusion_config={"patch_embeddings": True},  # a linear layer in place of a slow, equal 3-D convolution
+    )
+    if adapter is not None:
+        from peft import PeftModel
+
+        loaded = PeftModel.from_pretrained(loaded, adapter, is_trainable=trainable)
+    return loaded
+
+
+def load_processor(folder: Path, model: Mapping):
+    """The processor in `folder`, with a chat template that marks the assistant's tokens."""
+    from trl.chat_template_utils import get_training_chat_template, has_generation_markers
+
+    processor = AutoProcessor.from_pretrained(
+        model_folder(folder), trust_remote_code=model["trust_remote_code"], local_files_only=True
+    )
+    if not has_generation_markers(processor.chat_template):
+        processor.chat_template = get_training_chat_template(processor)
+    processor.tokenizer.chat_template = processor.chat_template
+    return processor
+
+
+def add_lora(model, train: Mapping):
+    """The model with a fresh LoRA adapter; UserError when no layer has a wanted name."""
+    from peft import LoraConfig, get_peft_model
+
+    names = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    if missing := set(train["lora_targets"]) - names:
+        raise UserError(f"train.lora_targets: no linear layer called {sorted(missing)}; there are {sorted(names)}")
+    config = LoraConfig(
+        r=train["lora_r"],
+        lora_alpha=train["lora_alpha"],
+        lora_dropout=train["lora_dropout"],
+        target_modules=list(train["lora_targets"]),
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(model, config, autocast_adapter_dtype=False)
+
+
+def weights_folder(folder: Path, recipe: Mapping) -> Path:
+    """The folder of the full weights a stage starts from: an earlier phase's, the base study's, or a downloaded one."""
+    for name in ("start", "model"):
+        found = store.input_folder(folder, name, missing_ok=True)
+        if found is not None and (found / "model").is_dir():
+            return found / "model"
+    return model_folder(recipe["params"]["model"]["folder"])
+
+
+def base_model(model):
+    """The transformers model behind a PEFT wrapper, if there is one."""
+    return model.get_base_model() if hasattr(model, "peft_config") else model
+
+
+def vision_part(model):
+    """The vision tower with its projector."""
+    return base_model(model).model.visual
+
+
+def choose_attention(model, device: torch.device) -> None:
+    """Plain attention on CPUs, where PyTorch's fused kernel is slower on short rows (measured: 1.6 x a training step)."""
+    base_model(model).set_attn_implementation("eager" if device.type == "cpu" else "sdpa")

@@ -1,0 +1,186 @@
+"""Train one phase: `deepspeed --module mmrc_helpers.train FOLDER`, where FOLDER holds recipe.json.
+
+TRL's SFTTrainer does the training. What is ours is the order of the rows, the loss mask and, while the vision part is
+frozen, features in place of pixels.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from datasets import Dataset
+from transformers import TrainerCallback
+from transformers.trainer_utils import get_last_checkpoint
+from trl import SFTConfig, SFTTrainer
+
+from mmrc_helpers import launch, models, store
+from mmrc_helpers.batches import Encoder, Pictures, Tokens
+from mmrc_helpers.optimizers import make_optimizer, rate_at
+from mmrc_helpers.records import Row, exposure, read_examples, training_rows
+from mmrc_helpers.scratch import make_scratch
+from mmrc_helpers.study import UserError
+
+
+def main(folder: Path) -> None:
+    """Train the phase that the folder's recipe describes and write its adapter (or model) into the folder."""
+    recipe = store.read_recipe(folder)
+    train, machine, seed = recipe["params"]["train"], recipe["machine"], recipe["seed"]
+    data = store.input_folder(folder, "data")
+    device = models.device_of(machine)
+    arguments = training_arguments(folder, train, machine, seed)  # first: it joins the processes
+    examples = [e for e in read_examples(data / "examples.jsonl") if e.split == "train"]
+    rows = training_rows(examples, train, seed)
+    model, processor = start_model(folder, recipe)
+    models.choose_attention(model, device)
+    names = sorted({name for row in rows if not row.twin for e in row.examples for name in e.images})
+    people = json.loads((data / "people.json").read_text(encoding="utf-8"))
+    encoder = Encoder(processor, Pictures(data / "images", names, processor), {p["group"]: p["description"] for p in people})
+    tokens = encoder.tokens([encoder.chat(row.examples, twin=row.twin) for row in rows])
+    check_lengths(tokens, train["max_length"])
+    if launch.rank() == 0:
+        store.write_json(folder / "exposure.json", exposure(rows, [int(t.supervised_T.sum()) for t in tokens]))
+        store.write_json(folder / "batch.json", sample_batch(rows, tokens, processor))
+    if train["freeze_vision"]:
+        vision = models.vision_part(model)
+        vision.requires_grad_(False)
+        encoder.pictures.freeze(models.base_model(model).to(device), device)
+    trainer = PhaseTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=Dataset.from_dict({"row": range(len(tokens))}),
+        data_collator=lambda batch: encoder.batch([tokens[item["row"]] for item in batch]),
+        processing_class=processor.tokenizer,
+        callbacks=[Metrics(folder, rows, tokens, train["batch"])],
+        phase=train,
+    )
+    checkpoints = folder / "checkpoints"
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None)
+    trainer.save_model(str(folder / ("adapter" if train["lora_r"] else "model")))
+    if launch.rank() == 0 and not train["lora_r"]:
+        processor.save_pretrained(folder / "model")
+
+
+def start_model(folder: Path, recipe: Mapping):
+    """The model a phase starts from, with a trainable adapter when the phase wants one, and its processor."""
+    model_params, train = recipe["params"]["model"], recipe["params"]["train"]
+    previous = store.input_folder(folder, "start", missing_ok=True)
+    if model_params["source"] == "scratch" and previous is None:
+        from mmrc_helpers.worlds import people as world
+
+        data = recipe["params"]["data"]
+        sentences = world.sentences(world.cast(data, recipe["seed"]), data)
+        model, processor = make_scratch(model_params["scratch"], sentences, data["image_size"], recipe["seed"])
+    else:
+        base = models.weights_folder(folder, recipe)
+        adapter = previous / "adapter" if previous and (previous / "adapter").is_dir() else None
+        model = models.load_model(base, model_params, adapter, trainable=True)
+        processor = models.load_processor(base, model_params)
+        if adapter is not None:
+            return model, processor
+    return (models.add_lora(model, train) if train["lora_r"] else model), processor
+
+
+def check_lengths(tokens: list[Tokens], limit: int) -> None:
+    """UserError when a row is longer than `train.max_length`: cutting it would cut pictures or answers."""
+    longest = max(len(row.ids_T) for row in tokens)
+    if longest > limit:
+        raise UserError(f"train.max_length: the longest row has {longest} tokens, the limit is {limit}; raise it or lower train.turns")
+
+
+def sample_batch(rows: list[Row], tokens: list[Tokens], processor, count: int = 4) -> list[dict]:
+    """The first rows as the trainer sees them: token texts, which carry loss, and their pictures."""
+    decode = processor.tokenizer.decode
+    return [
+        {
+            "tokens": [decode([token]) for token in row_tokens.ids_T.tolist()],
+            "mask": row_tokens.supervised_T.astype(int).tolist(),
+            "images": list(row_tokens.pictures),
+            "replayed": row.replayed,
+        }
+        for row, row_tokens in zip(rows[:count], tokens[:count], strict=True)
+    ]
+
+
+def training_arguments(folder: Path, train: Mapping, machine: Mapping, seed: int) -> SFTConfig:
+    """Trainer settings; gradient accumulation follows from the global batch, an uneven division is a UserError."""
+    processes = launch.world_size()
+    micro = min(machine["micro_batch"], max(1, train["batch"] // processes))
+    if train["batch"] % (processes * micro):
+        raise UserError(
+            f"train.batch: {train['batch']} rows do not divide into {processes} processes x machine.micro_batch {micro}"
+        )
+    return SFTConfig(
+        output_dir=str(folder / "checkpoints"),
+        max_steps=train["steps"],
+        per_device_train_batch_size=micro,
+        gradient_accumulation_steps=train["batch"] // (processes * micro),
+        max_grad_norm=train["max_grad_norm"],
+        bf16=train["precision"] == "bf16",
+        fp16=train["precision"] == "fp16",
+        use_cpu=not torch.cuda.is_available() or machine["accelerator"] == "cpu",
+        gradient_checkpointing=train["gradient_checkpointing"],
+        deepspeed=machine["deepspeed"] or None,
+        logging_steps=train["log_steps"],
+        save_steps=train["save_steps"],
+        save_total_limit=train["keep_checkpoints"],
+        seed=seed,
+        train_sampling_strategy="sequential",  # the rows already lie in training order
+        max_length=None,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+        report_to="none",
+        disable_tqdm=True,
+    )
+
+
+class PhaseTrainer(SFTTrainer):
+    """TRL's trainer with the phase's optimizer and rate schedule."""
+
+    def __init__(self, *args, phase: Mapping, **kwargs):
+        self.phase = phase
+        super().__init__(*args, **kwargs)
+
+    def create_optimizer(self, model=None):
+        if self.optimizer is None:
+            self.optimizer = make_optimizer(self.model, self.phase)
+        return self.optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer=None):
+        if self.lr_scheduler is None:
+            share = lambda step: rate_at(step, self.phase)  # noqa: E731  (LambdaLR wants a callable)
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, share)
+        return self.lr_scheduler
+
+
+class Metrics(TrainerCallback):
+    """Writes metrics.jsonl and the progress line from what the trainer logs."""
+
+    def __init__(self, folder: Path, rows: list[Row], tokens: list[Tokens], batch: int):
+        self.path, self.batch = folder / "metrics.jsonl", batch
+        self.lengths = torch.tensor([[len(t.ids_T), int(t.supervised_T.sum())] for t in tokens]).cumsum(0)
+
+    def on_step_end(self, args, state, control, **kwargs):
+        launch.progress(state.global_step, state.max_steps)
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if state.is_world_process_zero and "loss" in logs and math.isfinite(logs["loss"]):
+            seen, supervised = self.lengths[min(state.global_step * self.batch, len(self.lengths)) - 1].tolist()
+            row = {
+                "step": state.global_step,
+                "loss": logs["loss"],
+                "token_accuracy": logs.get("mean_token_accuracy"),
+                "entropy": logs.get("entropy"),
+                "learning_rate": logs["learning_rate"],
+                "grad_norm": logs.get("grad_norm"),
+                "tokens": seen,
+                "supervised_tokens": supervised,
+            }
+            store.append_jsonl(self.path, [row])
+            launch.progress(state.global_step, state.max_steps, loss=logs["loss"])
+
+
+if __name__ == "__main__":
+    launch.run_main(main)
