@@ -146,15 +146,31 @@ def read_recipe(folder: Path) -> dict:
     return read_json(path) if path.is_file() else {}
 
 
-def write_json(path: Path, content) -> None:
-    """Writes a whole JSON file or nothing: beside it, then synced and renamed."""
+def input_folder(folder: Path, name: str, missing_ok: bool = False) -> Path | None:
+    """Where the input `name` of the stage in `folder` lies: the recipe's path is below the same artifacts.
+    Raises UserError if it is not there; with `missing_ok`, None if the recipe has no such input."""
+    inputs = read_recipe(folder)["inputs"]
+    if missing_ok and name not in inputs:
+        return None
+    found = folder.absolute().parent.parent / inputs[name]
+    if not is_complete(found):
+        raise UserError(f"{show(found)} is missing; run the study again to make it")
+    return found
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a whole text file or nothing: beside it, then synced and renamed."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     with beside.open("w", encoding="utf-8") as file:
-        json.dump(plain(content), file, indent=1, ensure_ascii=False, allow_nan=False)
-        file.write("\n")
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     beside.replace(path)
+
+
+def write_json(path: Path, content) -> None:
+    """Writes a whole JSON file or nothing."""
+    write_text(path, json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: Path):
