@@ -1,6 +1,6 @@
-"""Runs one command and lets nothing of it survive: `python guard.py OWNER_PID COMMAND …`. When the owner
-dies, the command ends or the guard is told to stop, every process that the command started is killed. Standard
-library only, for a quick start. Complete on Linux; elsewhere the process group must do."""
+"""Runs one command and lets nothing of it survive: `python guard.py OWNER_PID COMMAND …`. When the owner dies,
+the command ends or the guard is told to stop, every process that the command started is killed. It uses the
+standard library only, for a quick start. Complete on Linux; elsewhere the process group must do."""
 
 import ctypes
 import os
