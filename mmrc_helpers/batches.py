@@ -3,7 +3,7 @@
 Letters: B rows of a batch, T tokens, N pictures, P patches, V vision tokens, H hidden width.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,9 @@ from mmrc_helpers.records import Example, messages, prompt
 from mmrc_helpers.study import UserError
 
 IGNORED = -100  # label of a token that carries no loss
-IMAGE_BATCH = 256  # pictures per forward pass of the vision part; fixed, so that features never depend on the task
+IMAGE_BATCH = (
+    256  # pictures per forward pass of the vision part; fixed, so that features never depend on the task
+)
 
 
 @dataclass(frozen=True)
@@ -30,16 +32,23 @@ class Tokens:
 class Pictures:
     """Pictures of a data folder, ready for a model: image processor output, or features of the frozen vision part."""
 
-    def __init__(self, folder: Path, names: Sequence[str], processor):
-        self.index = {name: row for row, name in enumerate(names)}
+    def __init__(
+        self, folder: Path, names: Sequence[str], processor, drawn: Mapping[str, Image.Image] | None = None
+    ):
+        """names: files in `folder`; drawn: pictures that are in no file, such as noise, by name."""
+        drawn = drawn or {}
+        self.index = {name: row for row, name in enumerate([*names, *drawn])}
         self.merge = processor.image_processor.merge_size**2
-        images = [read_image(folder / name) for name in names]
+        images = [*(read_image(folder / name) for name in names), *drawn.values()]
         chunks = [images[i : i + IMAGE_BATCH] for i in range(0, len(images), IMAGE_BATCH)]
         made = [processor.image_processor(chunk, return_tensors="pt") for chunk in chunks]
-        self.grid_N3 = torch.cat([m["image_grid_thw"] for m in made]) if made else torch.zeros(0, 3, dtype=torch.long)
+        self.grid_N3 = (
+            torch.cat([m["image_grid_thw"] for m in made]) if made else torch.zeros(0, 3, dtype=torch.long)
+        )
         patches_per_image = self.grid_N3.prod(-1).tolist()
         self.patches = torch.cat([m["pixel_values"] for m in made]).split(patches_per_image) if made else []
         self.tokens_N = (self.grid_N3.prod(-1) // self.merge).numpy()
+        self.sides_N2 = (self.grid_N3[:, 1:] // processor.image_processor.merge_size).numpy()
         self.features = None
 
     @torch.no_grad()
@@ -63,13 +72,23 @@ class Pictures:
         if not names:
             return {}
         rows = [self.index[name] for name in names]
+        grid = {"image_grid_thw": self.grid_N3[rows]}
         if self.features is None:
-            return {"pixel_values": torch.cat([self.patches[r] for r in rows]), "image_grid_thw": self.grid_N3[rows]}
-        where = np.concatenate([np.arange(self.starts_N[r], self.starts_N[r] + self.tokens_N[r]) for r in rows])
+            return {"pixel_values": torch.cat([self.patches[r] for r in rows]), **grid}
+        where = np.concatenate(
+            [np.arange(self.starts_N[r], self.starts_N[r] + self.tokens_N[r]) for r in rows]
+        )
         pooled_VH, deep_VH = self.features
         where = torch.from_numpy(where).to(pooled_VH.device)
-        extra = {"deepstack_features": [(d[where],) for d in deep_VH]} if hasattr(self.kind, "deepstack_features") else {}
-        return {"mm_encoder_outputs": {"image": self.kind(pooler_output=(pooled_VH[where],), **extra)}}
+        extra = (
+            {"deepstack_features": [(d[where],) for d in deep_VH]}
+            if hasattr(self.kind, "deepstack_features")
+            else {}
+        )
+        return {
+            "mm_encoder_outputs": {"image": self.kind(pooler_output=(pooled_VH[where],), **extra)},
+            **grid,
+        }
 
 
 def read_image(path: Path) -> Image.Image:
@@ -109,9 +128,16 @@ class Encoder:
                 return_assistant_tokens_mask=complete,
                 add_generation_prompt=not complete,
             )
-            masks = encoded["assistant_masks"] if complete else [[0] * len(ids) for ids in encoded["input_ids"]]
+            masks = (
+                encoded["assistant_masks"] if complete else [[0] * len(ids) for ids in encoded["input_ids"]]
+            )
             for chat, ids, mask in zip(part, encoded["input_ids"], masks, strict=True):
-                names = tuple(p["image"] for turn in chat for p in turn["content"] if isinstance(p, dict) and p["type"] == "image")
+                names = tuple(
+                    p["image"]
+                    for turn in chat
+                    for p in turn["content"]
+                    if isinstance(p, dict) and p["type"] == "image"
+                )
                 done.append(self._expand(np.array(ids), np.array(mask), names, pad))
         return done
 
@@ -146,17 +172,20 @@ class Encoder:
         made = {"input_ids": ids_BT, "attention_mask": mask_BT, "labels": labels_BT}
         made["mm_token_type_ids"] = (ids_BT == self.processor.image_token_id).astype(np.int32)
         tensors = {name: torch.from_numpy(values) for name, values in made.items()}
-        tensors["position_ids"] = self.positions(tensors["mm_token_type_ids"], tensors["attention_mask"], rows)
+        tensors["position_ids"] = self.positions(
+            tensors["mm_token_type_ids"], tensors["attention_mask"], rows
+        )
         return tensors | self.pictures.inputs([name for row in rows for name in row.pictures])
 
-    def positions(self, is_image_BT: torch.Tensor, mask_BT: torch.Tensor, rows: Sequence[Tokens]) -> torch.Tensor:
+    def positions(
+        self, is_image_BT: torch.Tensor, mask_BT: torch.Tensor, rows: Sequence[Tokens]
+    ) -> torch.Tensor:
         """Qwen-VL's three rotary positions of every token, (3, B, T), for the whole batch at once.
 
         Text advances all three axes by one; a picture keeps its first position on the time axis, spans its grid on the
         other two, and advances the position by the longer side of its grid (arXiv 2409.12191, section 2.1).
         """
         positions_3BT = np.zeros((3, *is_image_BT.shape), dtype=np.int64)
-        merge = int(self.pictures.merge**0.5)
         image_BT, real_BT = is_image_BT.numpy().astype(bool), mask_BT.numpy().astype(bool)
         for b, row in enumerate(rows):
             step_T = np.where(image_BT[b, real_BT[b]], 0, 1)
@@ -164,7 +193,7 @@ class Encoder:
             first = 0
             patterns = np.zeros((3, len(tokens)), dtype=np.int64)
             for name in row.pictures:
-                _, height, width = (self.pictures.grid_N3[self.pictures.index[name]] // torch.tensor([1, merge, merge])).tolist()
+                height, width = self.pictures.sides_N2[self.pictures.index[name]]
                 size = height * width
                 patterns[1, first : first + size] = np.repeat(np.arange(height), width)
                 patterns[2, first : first + size] = np.tile(np.arange(width), height)
@@ -179,6 +208,3 @@ class Encoder:
 
 def _picture(name: str) -> dict:
     return {"type": "image", "image": name}
-
-
-Batcher = Callable[[Sequence[Tokens]], dict]

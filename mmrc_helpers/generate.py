@@ -26,7 +26,7 @@ def main(folder: Path) -> None:
         for done, count in enumerate(pool.imap_unordered(draw_views, jobs, chunksize=8), 1):
             drawn += count
             launch.progress(done, len(jobs), pictures=drawn)
-    store.write_json(folder / "people.json", [world.record(person) for person in cast])
+    store.write_json(folder / "people.json", [world.record(person, data) for person in cast])
     lines = "".join(example_line(example) for example in examples)
     store.write_text(folder / "examples.jsonl", lines)
 

@@ -20,26 +20,25 @@ def device_of(machine: Mapping) -> torch.device:
     return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def model_folder(folder: Path | str) -> Path:
-    """Checks that `folder` holds a Hugging Face model with safetensors weights, and returns it.
-
-    Raises UserError that says what to put where.
-    """
-    folder = Path(folder)
+def downloaded(model: Mapping, machine: Mapping) -> Path:
+    """The folder of a downloaded model, checked. Raises UserError that says what to download and where to put it."""
+    folder = Path(machine["models_folder"]) / model["name"]
     if not (folder / "config.json").is_file():
         raise UserError(
-            f"model.folder: no model at {folder}. Download one on a machine with network, for example "
-            f"`hf download Qwen/Qwen3-VL-8B-Instruct --local-dir {folder}`, or set model.folder to where it is"
+            f"model.name: no model at {folder}. Download it where there is network, for example with "
+            f"`hf download Qwen/{model['name']} --local-dir {folder}`, or set machine.models_folder to where it lies"
         )
     if not list(folder.glob("*.safetensors")):
-        raise UserError(f"model.folder: {folder} holds no *.safetensors weights; other weight formats are refused")
+        raise UserError(
+            f"model.name: {folder} holds no *.safetensors weights; other weight formats are refused"
+        )
     return folder
 
 
 def load_model(folder: Path, model: Mapping, adapter: Path | None = None, trainable: bool = False):
     """The model in `folder`, in `model.dtype`, with the PEFT adapter of `adapter` if given."""
     loaded = AutoModelForImageTextToText.from_pretrained(
-        model_folder(folder),
+        folder,
         dtype=DTYPES[model["dtype"]],
         trust_remote_code=model["trust_remote_code"],
         use_safetensors=True,
@@ -58,7 +57,7 @@ def load_processor(folder: Path, model: Mapping):
     from trl.chat_template_utils import get_training_chat_template, has_generation_markers
 
     processor = AutoProcessor.from_pretrained(
-        model_folder(folder), trust_remote_code=model["trust_remote_code"], local_files_only=True
+        folder, trust_remote_code=model["trust_remote_code"], local_files_only=True
     )
     if not has_generation_markers(processor.chat_template):
         processor.chat_template = get_training_chat_template(processor)
@@ -70,9 +69,15 @@ def add_lora(model, train: Mapping):
     """The model with a fresh LoRA adapter; UserError when no layer has a wanted name."""
     from peft import LoraConfig, get_peft_model
 
-    names = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    names = {
+        name.rsplit(".", 1)[-1]
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear)
+    }
     if missing := set(train["lora_targets"]) - names:
-        raise UserError(f"train.lora_targets: no linear layer called {sorted(missing)}; there are {sorted(names)}")
+        raise UserError(
+            f"train.lora_targets: no linear layer called {sorted(missing)}; there are {sorted(names)}"
+        )
     config = LoraConfig(
         r=train["lora_r"],
         lora_alpha=train["lora_alpha"],
@@ -83,13 +88,12 @@ def add_lora(model, train: Mapping):
     return get_peft_model(model, config, autocast_adapter_dtype=False)
 
 
-def weights_folder(folder: Path, recipe: Mapping) -> Path:
-    """The folder of the full weights a stage starts from: an earlier phase's, the base study's, or a downloaded one."""
-    for name in ("start", "model"):
-        found = store.input_folder(folder, name, missing_ok=True)
-        if found is not None and (found / "model").is_dir():
-            return found / "model"
-    return model_folder(recipe["params"]["model"]["folder"])
+def starting_point(folder: Path, recipe: Mapping) -> tuple[Path, Path | None]:
+    """Where the full weights and the adapter lie that a stage starts from; no adapter if it starts from weights alone."""
+    trained = store.input_folder(folder, "model", missing_ok=True)
+    weights = trained / "model" if trained else downloaded(recipe["params"]["model"], recipe["machine"])
+    start = store.input_folder(folder, "start", missing_ok=True)
+    return weights, start / "adapter" if start else None
 
 
 def base_model(model):

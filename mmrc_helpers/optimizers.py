@@ -18,7 +18,11 @@ def rate_at(step: int, train: Mapping) -> float:
 def make_optimizer(model, train: Mapping) -> torch.optim.Optimizer:
     """AdamW on every trainable weight, or Muon on the hidden matrices with AdamW on the rest."""
     weights = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
-    adam = {"lr": train["learning_rate"], "betas": (0.9, train["beta2"]), "weight_decay": train["weight_decay"]}
+    adam = {
+        "lr": train["learning_rate"],
+        "betas": (0.9, train["beta2"]),
+        "weight_decay": train["weight_decay"],
+    }
     if train["optimizer"] == "adamw":
         return torch.optim.AdamW([weight for _, weight in weights], fused=True, **adam)
     matrices = [weight for name, weight in weights if _is_hidden_matrix(name, weight)]

@@ -69,7 +69,9 @@ def read_examples(path: Path) -> list[Example]:
                 row = json.loads(line)
                 if unknown := set(row) - known:
                     raise ValueError(f"unknown fields {sorted(unknown)}")
-                examples.append(Example(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}))
+                examples.append(
+                    Example(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()})
+                )
             except (ValueError, TypeError) as error:
                 raise UserError(
                     f"{path}, line {number}: not a whole example ({error}); make the data again: --redo data"
@@ -117,7 +119,9 @@ def _listing(example: Example, shift: int, picture: Callable[[str], dict]) -> li
     return parts
 
 
-def user_turn(example: Example, shift: int = 0, again: bool = False, picture: Callable[[str], dict] = _image) -> list:
+def user_turn(
+    example: Example, shift: int = 0, again: bool = False, picture: Callable[[str], dict] = _image
+) -> list:
     """Content parts of the user's turn.
 
     shift: cyclic order of the choices. again: the pictures were shown earlier in the conversation.
@@ -137,7 +141,9 @@ def user_turn(example: Example, shift: int = 0, again: bool = False, picture: Ca
     return [*shown, question]
 
 
-def messages(examples: Sequence[Example], shift: int = 0, picture: Callable[[str], dict] = _image) -> list[dict]:
+def messages(
+    examples: Sequence[Example], shift: int = 0, picture: Callable[[str], dict] = _image
+) -> list[dict]:
     """A conversation that asks the examples of one scene in turn, with their answers."""
     conversation = []
     for index, example in enumerate(examples):
@@ -186,33 +192,52 @@ def bucket(group: str) -> int:
     return int(group.rsplit("-", 1)[1]) % 4
 
 
-def training_rows(examples: Sequence[Example], train: Mapping, seed: int) -> list[Row]:
-    """`train.steps * train.batch` rows in training order.
+def training_rows(
+    examples: Sequence[Example], train: Mapping, seed: int, cost: Callable[[str], int]
+) -> list[Row]:
+    """Rows in training order, a multiple of `train.batch`: `train.steps` batches, or as many as it takes to show
+    `train.novel_tokens` supervised tokens of novel facts, so that arms differ in what they teach and not in how much.
 
     A share `train.replay` repeats background tasks by the weights of `train.replay_mix`; the others teach the novel
-    facts in `train.cells`, every such kind of row equally often.
+    facts in `train.cells`, every kind of row equally often. cost: supervised tokens of an answer.
     """
     rng = random.Random(f"{seed}/rows")
-    count = train["steps"] * train["batch"]
     novel = _novel_scenes(examples, train)
-    replayed = _scenes_by_kind(e for e in examples if e.population != "novel")
-    weights = {kind: weight for kind, weight in train["replay_mix"].items() if weight > 0}
-    portrayed = {"twin": [s for kind in ("portrait", "lineup") for s in replayed.get(kind, [])]}
-    sources = {kind: portrayed.get(kind) or replayed.get(kind, []) for kind in weights}
-    empty = [kind for kind, scenes in sources.items() if not scenes]
-    if empty and train["replay"] > 0:
-        raise UserError(f"train.replay_mix.{empty[0]}: the data holds no such background rows; set it to 0")
+    weights, sources = _replay_sources(examples, train)
     if train["replay"] < 1 and not novel:
         raise UserError("train.cells is empty, so nothing novel is taught: set train.replay to 1.0")
-    rows = []
-    for _ in range(count):
+    if train["novel_tokens"] and train["replay"] == 1:
+        raise UserError(
+            "train.novel_tokens: with train.replay 1.0 nothing novel is taught; give train.steps instead"
+        )
+    rows, shown = [], 0
+    while (
+        len(rows) < train["steps"] * train["batch"]
+        or shown < train["novel_tokens"]
+        or len(rows) % train["batch"]
+    ):
         if rng.random() < train["replay"]:
             kind = rng.choices(list(weights), list(weights.values()))[0]
-            rows.append(_row(rng.choice(sources[kind]), train, rng, kind == "twin" or train["text_twin"], True))
+            rows.append(
+                _row(rng.choice(sources[kind]), train, rng, kind == "twin" or train["text_twin"], True)
+            )
         else:
             kind = rng.choice(list(novel))
             rows.append(_row(rng.choice(novel[kind]), train, rng, train["text_twin"], False))
+            shown += sum(cost(answer_text(example)) for example in rows[-1].examples)
     return rows
+
+
+def _replay_sources(examples: Sequence[Example], train: Mapping) -> tuple[dict[str, float], dict[str, list]]:
+    """Weights and scenes of the background rows, by kind."""
+    replayed = _scenes_by_kind(e for e in examples if e.population != "novel")
+    weights = {kind: weight for kind, weight in train["replay_mix"].items() if weight > 0}
+    described = [scene for kind in ("portrait", "lineup") for scene in replayed.get(kind, [])]
+    sources = {kind: described if kind == "twin" else replayed.get(kind, []) for kind in weights}
+    empty = [kind for kind, scenes in sources.items() if not scenes]
+    if empty and train["replay"] > 0:
+        raise UserError(f"train.replay_mix.{empty[0]}: the data holds no such background rows; set it to 0")
+    return weights, sources
 
 
 def _novel_scenes(examples: Sequence[Example], train: Mapping) -> dict[str, list]:
@@ -234,7 +259,11 @@ def _partners(groups: Iterable[str]) -> dict[str, str]:
     ordered: dict[int, list[str]] = defaultdict(list)
     for group in sorted(groups):
         ordered[bucket(group)].append(group)
-    return {group: after for names in ordered.values() for group, after in zip(names, rotate(names, 1), strict=True)}
+    return {
+        group: after
+        for names in ordered.values()
+        for group, after in zip(names, rotate(names, 1), strict=True)
+    }
 
 
 def _with_pictures_of(example: Example, partner: Mapping[str, str]) -> Example:
@@ -247,7 +276,9 @@ def _with_pictures_of(example: Example, partner: Mapping[str, str]) -> Example:
     return replace(
         example,
         images=tuple(swap(name) for name in example.images),
-        choices=tuple(swap(name) for name in example.choices) if example.choices == example.images else example.choices,
+        choices=tuple(swap(name) for name in example.choices)
+        if example.choices == example.images
+        else example.choices,
     )
 
 
@@ -275,6 +306,8 @@ def exposure(rows: Sequence[Row], supervised: Sequence[int]) -> dict:
         "rows": len(rows),
         "questions": dict(sorted(questions.items())),
         "supervised_tokens": int(sum(supervised)),
-        "novel_supervised_tokens": int(sum(n for row, n in zip(rows, supervised, strict=True) if not row.replayed)),
+        "novel_supervised_tokens": int(
+            sum(n for row, n in zip(rows, supervised, strict=True) if not row.replayed)
+        ),
         "replay_share": round(sum(row.replayed for row in rows) / max(1, len(rows)), 4),
     }

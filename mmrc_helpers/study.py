@@ -151,8 +151,8 @@ def _check_together(runs: Iterable[Run], path: Path) -> None:
                 "(data.first_names × data.last_names); raise first_names or last_names"
             )
         for phase in run.params["phases"]:
-            if phase["warmup_steps"] > phase["steps"]:
-                raise UserError(f"{where}: train.warmup_steps: must be at most train.steps, {phase['steps']}")
+            if bool(phase["steps"]) == bool(phase["novel_tokens"]):
+                raise UserError(f"{where}: train.steps, train.novel_tokens: give one of them, and 0 for the other")
             if phase["replay"] > 0 and not any(phase["replay_mix"].values()):
                 raise UserError(
                     f"{where}: train.replay_mix: all zero; give one a share, or set train.replay: 0"

@@ -6,7 +6,8 @@ frozen, features in place of pixels.
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -29,18 +30,23 @@ def main(folder: Path) -> None:
     train, machine, seed = recipe["params"]["train"], recipe["machine"], recipe["seed"]
     data = store.input_folder(folder, "data")
     device = models.device_of(machine)
-    arguments = training_arguments(folder, train, machine, seed)  # first: it joins the processes
     examples = [e for e in read_examples(data / "examples.jsonl") if e.split == "train"]
-    rows = training_rows(examples, train, seed)
     model, processor = start_model(folder, recipe)
+    rows = training_rows(examples, train, seed, answer_cost(processor))
+    train = {**train, "steps": len(rows) // train["batch"]}
+    arguments = training_arguments(folder, train, machine, seed)
     models.choose_attention(model, device)
     names = sorted({name for row in rows if not row.twin for e in row.examples for name in e.images})
     people = json.loads((data / "people.json").read_text(encoding="utf-8"))
-    encoder = Encoder(processor, Pictures(data / "images", names, processor), {p["group"]: p["description"] for p in people})
+    encoder = Encoder(
+        processor, Pictures(data / "images", names, processor), {p["group"]: p["description"] for p in people}
+    )
     tokens = encoder.tokens([encoder.chat(row.examples, twin=row.twin) for row in rows])
     check_lengths(tokens, train["max_length"])
     if launch.rank() == 0:
-        store.write_json(folder / "exposure.json", exposure(rows, [int(t.supervised_T.sum()) for t in tokens]))
+        store.write_json(
+            folder / "exposure.json", exposure(rows, [int(t.supervised_T.sum()) for t in tokens])
+        )
         store.write_json(folder / "batch.json", sample_batch(rows, tokens, processor))
     if train["freeze_vision"]:
         vision = models.vision_part(model)
@@ -56,7 +62,9 @@ def main(folder: Path) -> None:
         phase=train,
     )
     checkpoints = folder / "checkpoints"
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None)
+    trainer.train(
+        resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
+    )
     trainer.save_model(str(folder / ("adapter" if train["lora_r"] else "model")))
     if launch.rank() == 0 and not train["lora_r"]:
         processor.save_pretrained(folder / "model")
@@ -65,28 +73,36 @@ def main(folder: Path) -> None:
 def start_model(folder: Path, recipe: Mapping):
     """The model a phase starts from, with a trainable adapter when the phase wants one, and its processor."""
     model_params, train = recipe["params"]["model"], recipe["params"]["train"]
-    previous = store.input_folder(folder, "start", missing_ok=True)
-    if model_params["source"] == "scratch" and previous is None:
+    if model_params["source"] == "scratch" and "model" not in recipe["inputs"]:
         from mmrc_helpers.worlds import people as world
 
-        data = recipe["params"]["data"]
-        sentences = world.sentences(world.cast(data, recipe["seed"]), data)
-        model, processor = make_scratch(model_params["scratch"], sentences, data["image_size"], recipe["seed"])
+        made = store.read_recipe(store.input_folder(folder, "data"))
+        data = made["params"]["data"]
+        sentences = world.sentences(world.cast(data, made["seed"]), data)
+        model, processor = make_scratch(
+            model_params["scratch"], sentences, data["image_size"], recipe["seed"]
+        )
     else:
-        base = models.weights_folder(folder, recipe)
-        adapter = previous / "adapter" if previous and (previous / "adapter").is_dir() else None
-        model = models.load_model(base, model_params, adapter, trainable=True)
-        processor = models.load_processor(base, model_params)
+        weights, adapter = models.starting_point(folder, recipe)
+        model = models.load_model(weights, model_params, adapter, trainable=True)
+        processor = models.load_processor(weights, model_params)
         if adapter is not None:
             return model, processor
     return (models.add_lora(model, train) if train["lora_r"] else model), processor
+
+
+def answer_cost(processor) -> Callable[[str], int]:
+    """Counts the supervised tokens of an answer: its own and the end of the turn."""
+    return cache(lambda answer: len(processor.tokenizer.encode(answer, add_special_tokens=False)) + 1)
 
 
 def check_lengths(tokens: list[Tokens], limit: int) -> None:
     """UserError when a row is longer than `train.max_length`: cutting it would cut pictures or answers."""
     longest = max(len(row.ids_T) for row in tokens)
     if longest > limit:
-        raise UserError(f"train.max_length: the longest row has {longest} tokens, the limit is {limit}; raise it or lower train.turns")
+        raise UserError(
+            f"train.max_length: the longest row has {longest} tokens, the limit is {limit}; raise it or lower train.turns"
+        )
 
 
 def sample_batch(rows: list[Row], tokens: list[Tokens], processor, count: int = 4) -> list[dict]:
@@ -120,11 +136,11 @@ def training_arguments(folder: Path, train: Mapping, machine: Mapping, seed: int
         bf16=train["precision"] == "bf16",
         fp16=train["precision"] == "fp16",
         use_cpu=not torch.cuda.is_available() or machine["accelerator"] == "cpu",
-        gradient_checkpointing=train["gradient_checkpointing"],
+        gradient_checkpointing=machine["gradient_checkpointing"],
         deepspeed=machine["deepspeed"] or None,
-        logging_steps=train["log_steps"],
-        save_steps=train["save_steps"],
-        save_total_limit=train["keep_checkpoints"],
+        logging_steps=machine["log_steps"],
+        save_steps=machine["save_steps"],
+        save_total_limit=machine["keep_checkpoints"],
         seed=seed,
         train_sampling_strategy="sequential",  # the rows already lie in training order
         max_length=None,
@@ -167,7 +183,9 @@ class Metrics(TrainerCallback):
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         if state.is_world_process_zero and "loss" in logs and math.isfinite(logs["loss"]):
-            seen, supervised = self.lengths[min(state.global_step * self.batch, len(self.lengths)) - 1].tolist()
+            seen, supervised = self.lengths[
+                min(state.global_step * self.batch, len(self.lengths)) - 1
+            ].tolist()
             row = {
                 "step": state.global_step,
                 "loss": logs["loss"],

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 
 from mmrc_helpers.records import LETTERS, VERDICTS, Example, bucket
 from mmrc_helpers.study import UserError
-from mmrc_helpers.worlds.portraits import ATTRIBUTES, describe, draw_attributes
+from mmrc_helpers.worlds.portraits import ATTRIBUTES, describe, draw_attributes, visible
 
 FIRST_NAMES = (
     "Zephyr Isolde Caspian Marigold Thaddeus Ottilie Leander Saffron Evander Rosalind Cosimo Juniper Lysander Beatrix "
@@ -45,6 +45,8 @@ PLACES = (
     "Pavilion Chapel Citadel Institute"
 ).split()
 
+QUESTIONS = 6  # asked about one set of choices in training
+
 # What a question may ask a picture about, and the word for it.
 TOPICS = {
     "hair_color": "hair color",
@@ -58,11 +60,20 @@ TOPICS = {
 # Phrasings: those of "test" are never trained on, and use only words that training uses elsewhere.
 PHRASES = {
     "naming": {
-        "train": ("Who is this?", "Who is the person in this picture?", "Name this person.", "Who is shown here?"),
+        "train": (
+            "Who is this?",
+            "Who is the person in this picture?",
+            "Name this person.",
+            "Who is shown here?",
+        ),
         "test": ("Who is shown in this picture?", "Name the person shown here."),
     },
     "forward_choice": {
-        "train": ("Who is this? Which letter?", "Which letter is the person in this picture?", "Which letter is shown?"),
+        "train": (
+            "Who is this? Which letter?",
+            "Which letter is the person in this picture?",
+            "Which letter is shown?",
+        ),
         "test": ("Who is shown in this picture? Which letter?", "Which letter is this person?"),
     },
     "forward_judge": {
@@ -110,6 +121,12 @@ class Person:
     def description(self) -> str:
         return describe(self.attributes)
 
+    @property
+    def topics(self) -> list[str]:
+        """What a question may ask about this person: the attributes that a picture shows."""
+        shown = visible(self.attributes)
+        return [topic for topic in TOPICS if topic in shown]
+
 
 def cast(data: Mapping, seed: int) -> list[Person]:
     """All people of a study: background, then novel, then passers-by.
@@ -117,7 +134,11 @@ def cast(data: Mapping, seed: int) -> list[Person]:
     Background people and passers-by are the same for every seed. Raises UserError when there are more people than
     names, and never repeats a set of visible attributes.
     """
-    pairs = [(first, last) for first in FIRST_NAMES[: data["first_names"]] for last in LAST_NAMES[: data["last_names"]]]
+    pairs = [
+        (first, last)
+        for first in FIRST_NAMES[: data["first_names"]]
+        for last in LAST_NAMES[: data["last_names"]]
+    ]
     wanted = data["background"] + data["novel"]
     if wanted > len(pairs):
         raise UserError(
@@ -129,7 +150,9 @@ def cast(data: Mapping, seed: int) -> list[Person]:
     background, rest = pairs[: data["background"]], pairs[data["background"] :]
     random.Random(f"{seed}/people/novel names").shuffle(rest)
     seen: set[str] = set()
-    people = [_person("background", i, pair, descriptors[i], "any", seen) for i, pair in enumerate(background)]
+    people = [
+        _person("background", i, pair, descriptors[i], "any", seen) for i, pair in enumerate(background)
+    ]
     own = descriptors[data["background"] :]
     random.Random(f"{seed}/people/novel descriptors").shuffle(own)
     people += [_person("novel", i, rest[i], own[i], str(seed), seen) for i in range(data["novel"])]
@@ -143,8 +166,15 @@ def _person(population: str, index: int, pair: tuple, descriptor: str, seed: str
         attributes = draw_attributes(random.Random(f"{seed}/{population}/{index}/{attempt}"))
         if (looks := describe(attributes)) not in seen:
             seen.add(looks)
-            return Person(f"{population}-{index:04d}", population, " ".join(pair).strip(), descriptor, attributes)
+            return Person(
+                f"{population}-{index:04d}", population, " ".join(pair).strip(), descriptor, attributes
+            )
     raise UserError(f"data.{population}: no unused look left for person {index}; ask for fewer people")
+
+
+def called(person: Person, data: Mapping) -> str:
+    """What questions call a person: the name, or the descriptor."""
+    return person.name if data["label"] == "name" else person.descriptor
 
 
 def image_names(person: Person, split: str, data: Mapping) -> list[str]:
@@ -182,9 +212,6 @@ class _Maker:
 
     def rng(self, what: str) -> random.Random:
         return random.Random(f"{self.seed}/{self.split}/{self.person.group}/{what}")
-
-    def called(self, person: Person) -> str:
-        return person.name if self.data["label"] == "name" else person.descriptor
 
     def make(self, scene: str, number: object, **values) -> Example:
         scene = f"{self.split}/{self.person.group}/{scene}"
@@ -224,7 +251,7 @@ class _Maker:
         """One view: who is it, as a free answer, as a choice and as judgements, in both orders."""
         rng, scene = self.rng(f"portrait {number}"), f"portrait{number}"
         images = (rng.choice(image_names(self.person, self.split, self.data)),)
-        name = self.called(self.person)
+        name = called(self.person, self.data)
         yield self.make(
             scene, 0, direction="forward", format="free", images=images,
             question=rng.choice(PHRASES["naming"][self.split]), answer=f"This is {name}.",
@@ -240,7 +267,9 @@ class _Maker:
         for direction, order in (("forward", "image_first"), ("reverse", "name_first")):
             for right in (True, False):
                 other = self.person if right else rng.choice(self.peers)
-                question = rng.choice(PHRASES[f"{direction}_judge"][self.split]).format(name=self.called(other))
+                question = rng.choice(PHRASES[f"{direction}_judge"][self.split]).format(
+                    name=called(other, self.data)
+                )
                 yield self.make(
                     scene, int(right), direction=direction, format="judge", order=order, images=images,
                     question=question, choices=VERDICTS, gold=0 if right else 1, answer=VERDICTS[0 if right else 1],
@@ -252,7 +281,7 @@ class _Maker:
         gold = rng.randrange(len(chosen) + 1)
         chosen.insert(gold, self.person)
         return {
-            "choices": tuple(self.called(p) for p in chosen),
+            "choices": tuple(called(p, self.data) for p in chosen),
             "choice_groups": tuple(p.group for p in chosen),
             "gold": gold,
         }
@@ -275,15 +304,21 @@ class _Maker:
         images = tuple(rng.choice(image_names(p, self.split, self.data)) for p in shown)
         common = {"direction": "reverse", "format": "choice", "order": order, "distractors": distractors}
         common |= {"images": images, "choices": images, "choice_groups": tuple(p.group for p in shown)}
-        for place, person in enumerate(shown):
-            if person.name and (self.split == "train" or person is self.person):
-                question = rng.choice(PHRASES["lineup"][self.split]).format(name=self.called(person))
-                yield self.make(scene, place, question=question, gold=place, group=person.group, **common)
+        for turn, place in enumerate(self._asked(rng, shown)):
+            if shown[place].name:
+                person = shown[place]
+                question = rng.choice(PHRASES["lineup"][self.split]).format(name=called(person, self.data))
+                yield self.make(scene, turn, question=question, gold=place, group=person.group, **common)
         if order == "image_first" and (self.split == "test" or self.person.population != "novel"):
             yield from self._attribute_questions(rng, scene, shown, common)
 
     def _attribute_questions(self, rng: random.Random, scene: str, shown: list[Person], common: dict):
-        asked = [(place, topic) for place, p in enumerate(shown) for topic in TOPICS if _only(shown, place, topic)]
+        asked = [
+            (place, topic)
+            for place, p in enumerate(shown)
+            for topic in p.topics
+            if _only(shown, place, topic)
+        ]
         for place, topic in rng.sample(asked, min(6 if self.split == "train" else 1, len(asked))):
             value = shown[place].attributes[topic]
             question = rng.choice(PHRASES["attribute"][self.split]).format(topic=TOPICS[topic], value=value)
@@ -296,7 +331,7 @@ class _Maker:
     def recall(self, number: int) -> Iterator[Example]:
         """A name, no picture: what the named person looks like."""
         rng = self.rng(f"recall {number}")
-        topics = [t for t in TOPICS if self.person.attributes[t] in ATTRIBUTES[t]]
+        topics = self.person.topics
         for topic in rng.sample(topics, len(topics) if self.split == "train" else 1):
             question = rng.choice(PHRASES["recall"][self.split])
             yield self._attribute_answer(rng, f"recall{number}", topic, question, (), "identity", "reverse")
@@ -305,18 +340,23 @@ class _Maker:
         """One picture: its attributes in words."""
         rng = self.rng(f"caption {number}")
         images = (rng.choice(image_names(self.person, self.split, self.data)),)
-        for topic in rng.sample(list(TOPICS), len(TOPICS) if self.split == "train" else 1):
+        topics = self.person.topics
+        for topic in rng.sample(topics, len(topics) if self.split == "train" else 1):
             question = rng.choice(PHRASES["caption"][self.split])
-            yield self._attribute_answer(rng, f"caption{number}", topic, question, images, "attribute", "forward")
+            yield self._attribute_answer(
+                rng, f"caption{number}", topic, question, images, "attribute", "forward"
+            )
 
-    def _attribute_answer(self, rng, scene: str, topic: str, question: str, images: tuple, about: str, direction: str):
+    def _attribute_answer(
+        self, rng, scene: str, topic: str, question: str, images: tuple, about: str, direction: str
+    ):
         value = self.person.attributes[topic]
         others = rng.sample([v for v in ATTRIBUTES[topic] if v != value], self.data["options"] - 1)
         gold = rng.randrange(len(others) + 1)
         others.insert(gold, value)
         return self.make(
             scene, topic, topic=about, direction=direction, format="free", images=images, choices=tuple(others),
-            gold=gold, question=question.format(topic=TOPICS[topic], name=self.called(self.person)), answer=f"{value}.",
+            gold=gold, question=question.format(topic=TOPICS[topic], name=called(self.person, self.data)), answer=f"{value}.",
         )  # fmt: skip
 
     def in_context(self, number: int) -> Iterator[Example]:
@@ -325,18 +365,24 @@ class _Maker:
         shown = self._beside(rng, "random")
         shown.insert(rng.randrange(len(shown) + 1), self.person)
         images = tuple(rng.choice(image_names(p, self.split, self.data)) for p in shown)
-        names = [self.called(p) for p in shown]
+        names = [called(p, self.data) for p in shown]
         if not self.person.name:
             firsts = rng.sample(FIRST_NAMES[: self.data["first_names"]], len(shown))
             lasts = rng.sample(LAST_NAMES[: self.data["last_names"]], len(shown))
             names = [f"{first} {last}" for first, last in zip(firsts, lasts, strict=True)]
-        for place, (person, name) in enumerate(zip(shown, names, strict=True)):
-            if self.split == "train" or person is self.person:
-                yield self.make(
-                    scene, place, topic="in_context", direction="reverse", format="choice", images=images,
-                    choices=images, captions=tuple(names), choice_groups=tuple(p.group for p in shown), gold=place,
-                    group=person.group, question=rng.choice(PHRASES["lineup"][self.split]).format(name=name),
-                )  # fmt: skip
+        for turn, place in enumerate(self._asked(rng, shown)):
+            question = rng.choice(PHRASES["lineup"][self.split]).format(name=names[place])
+            yield self.make(
+                scene, turn, topic="in_context", direction="reverse", format="choice", images=images, choices=images,
+                captions=tuple(names), choice_groups=tuple(p.group for p in shown), gold=place,
+                group=shown[place].group, question=question,
+            )  # fmt: skip
+
+    def _asked(self, rng: random.Random, shown: Sequence[Person]) -> list[int]:
+        """Places asked about. Drawn with replacement in training: else the last answers follow by elimination."""
+        if self.split == "test":
+            return [shown.index(self.person)]
+        return rng.choices(range(len(shown)), k=QUESTIONS)
 
 
 def _only(shown: Sequence[Person], place: int, topic: str) -> bool:
@@ -353,12 +399,13 @@ def _text_scenes(people: Sequence[Person], data: Mapping) -> Iterator[Example]:
         count = rng.randint(2, data["options"])
         if rng.random() < 0.75:
             drawn = [
-                f"{f} {s}" for f, s in zip(rng.choices(firsts, k=count), rng.choices(lasts, k=count), strict=True)
+                f"{f} {s}"
+                for f, s in zip(rng.choices(firsts, k=count), rng.choices(lasts, k=count), strict=True)
             ]
             choices = tuple(dict.fromkeys(drawn))
         else:
             choices = tuple(rng.sample(values, count))
-        for turn, choice in enumerate(rng.sample(choices * 2, 2 * len(choices))):
+        for turn, choice in enumerate(rng.choices(choices, k=QUESTIONS)):
             yield Example(
                 id=f"train/text-{number:05d}/{turn}", scene=f"train/text-{number:05d}", group=f"text-{number:05d}",
                 split="train", population="background", topic="text", direction="reverse", format="choice",
@@ -380,6 +427,7 @@ def sentences(people: Sequence[Person], data: Mapping) -> Iterator[str]:
     yield from ("user", "assistant", "system")
 
 
-def record(person: Person) -> dict:
-    """The person as stored in people.json."""
-    return {**asdict(person), "attributes": dict(person.attributes), "description": person.description}
+def record(person: Person, data: Mapping) -> dict:
+    """The person as stored in people.json; `called` is what questions call them."""
+    facts = {**asdict(person), "attributes": dict(person.attributes), "description": person.description}
+    return {**facts, "called": called(person, data)}

@@ -1,0 +1,147 @@
+"""The spine: which stage is made from what, under which key, in which folder, by which module.
+
+A stage that is complete never needs its inputs, so a model can be shipped without the data it was trained on.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from mmrc_helpers import launch, store
+from mmrc_helpers.study import Run, content_key, find_run, load_study, plain
+
+# Raised by hand when the meaning of a stage's output changes.
+VERSIONS = {"data": 1, "train": 1, "eval": 1}
+# A parameter that was added later enters keys only at another value than the one that leaves older stages as they were.
+ADDED_LATER: dict[str, dict] = {"train": {}, "data": {}, "evaluate": {}}
+MODULES = {"data": "generate", "train": "train", "eval": "evaluate"}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step: everything its output depends on. `params` holds only the sections that the step reads."""
+
+    kind: str
+    slug: str
+    seed: int
+    params: Mapping
+    inputs: Mapping[str, "Stage"] = field(default_factory=dict)
+
+    @cached_property
+    def key(self) -> str:
+        inputs = [f"{name}={stage.key}" for name, stage in sorted(self.inputs.items())]
+        keyed = {name: _keyed(name, section) for name, section in self.params.items()}
+        return content_key(self.kind, VERSIONS[self.kind], {"seed": self.seed, **keyed}, inputs)
+
+    @property
+    def folder(self) -> Path:
+        return store.folder_of(self.kind, self.slug, self.key)
+
+    def recipe(self, machine: Mapping) -> dict:
+        """What recipe.json holds; `machine` says how to compute and is in no key."""
+        root = store.artifacts_root()
+        return {
+            "kind": self.kind,
+            "version": VERSIONS[self.kind],
+            "key": self.key,
+            "seed": self.seed,
+            "params": plain(self.params),
+            "inputs": {name: str(stage.folder.relative_to(root)) for name, stage in self.inputs.items()},
+            "machine": plain(machine),
+        }
+
+
+def data_stage(run: Run) -> Stage:
+    """The world's pictures, facts and questions."""
+    return Stage("data", run.params["data"]["world"], run.seed, {"data": run.params["data"]})
+
+
+def base_stage(run: Run) -> Stage | None:
+    """The trained model of the study named by `model.study`; None for another source."""
+    model = run.params["model"]
+    if model["source"] != "study":
+        return None
+    return train_stages(find_run(load_study(model["study"]), "base", 0))[-1]
+
+
+def train_stages(run: Run) -> tuple[Stage, ...]:
+    """One stage per phase, each starting where the one before ended; equal prefixes of phases are one stage."""
+    weights, adapter, stages = base_stage(run), None, []
+    for phase in run.params["phases"]:
+        inputs = {"data": data_stage(run), "model": weights, "start": adapter}
+        params = {"model": _model_params(run), "train": phase}
+        present = {name: stage for name, stage in inputs.items() if stage is not None}
+        stage = Stage("train", phase["method"], run.seed, params, present)
+        weights, adapter = (weights, stage) if phase["lora_r"] else (stage, None)
+        stages.append(stage)
+    return tuple(stages)
+
+
+def eval_stage(run: Run) -> Stage:
+    """The answers of the trained (or, without phases, the untrained) model to the test questions."""
+    trained = train_stages(run)
+    full = [stage for stage, phase in zip(trained, run.params["phases"], strict=True) if not phase["lora_r"]]
+    inputs = {
+        "data": data_stage(run),
+        "model": full[-1] if full else base_stage(run),
+        "start": trained[-1] if trained and trained[-1] not in full else None,
+    }
+    twin = any(phase["text_twin"] for phase in run.params["phases"])
+    two_way = max((phase["two_way"] for phase in run.params["phases"]), default=0.0)
+    params = {
+        "model": _model_params(run),
+        "evaluate": run.params["evaluate"],
+        "text_twin": twin,
+        "two_way": two_way,
+    }
+    present = {name: stage for name, stage in inputs.items() if stage is not None}
+    return Stage("eval", "answers", run.seed, params, present)
+
+
+def keys(run: Run) -> dict[str, str]:
+    """The key of every stage of a run, by name; the keys of unchanged stages stay when a parameter changes."""
+    trained = {f"train-{number}": stage.key for number, stage in enumerate(train_stages(run), 1)}
+    return {"data": data_stage(run).key, **trained, "eval": eval_stage(run).key}
+
+
+def make(stage: Stage, machine: Mapping, echo: Callable[[str], None] = print) -> Path:
+    """The stage's finished folder; makes it, and before it whatever it needs, when it is not there.
+
+    machine: the `machine` section. Raises UserError for bad input and launch.StageFailed when the module fails; what
+    was done by then stays in the .part folder and is continued next time.
+    """
+    if store.is_complete(stage.folder):
+        return stage.folder
+    for needed in stage.inputs.values():
+        make(needed, machine, echo)
+    with store.claim(stage.folder, echo):
+        if store.is_complete(stage.folder):
+            return stage.folder
+        machine = _machine_for(stage.kind, machine)
+        part = store.begin(stage.folder, stage.recipe(machine))
+        echo(f"making {stage.kind}/{stage.folder.name}")
+        facts = launch.run_module(MODULES[stage.kind], part, machine, echo)
+        return store.finish(part, facts)
+
+
+def _keyed(name: str, section):
+    """The part of a section that enters keys."""
+    later = ADDED_LATER.get(name, {})
+    return {k: v for k, v in section.items() if k not in later or later[k] != v} if later else section
+
+
+def _model_params(run: Run) -> dict:
+    """The part of the model section that its source reads, so that the rest never changes a key."""
+    model = run.params["model"]
+    read = {"study": (), "folder": ("name",), "scratch": ("scratch",)}[model["source"]]
+    return {name: model[name] for name in ("source", "dtype", "trust_remote_code", *read)}
+
+
+def _machine_for(kind: str, machine: Mapping) -> dict:
+    """The machine section a module gets: one plain process for data, the ZeRO settings for training."""
+    if kind == "data":
+        return {**machine, "launcher": "python", "processes": 1, "hostfile": "", "deepspeed": {}}
+    zero = machine["zero"] if kind == "train" else "none"
+    settings = {} if zero == "none" else store.read_json(store.REPOSITORY / "params" / f"zero{zero}.json")
+    return {**machine, "deepspeed": settings}
