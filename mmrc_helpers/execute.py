@@ -1,0 +1,157 @@
+"""Executes notebooks. One is current when the mark beside its output says that it was finished from this
+source, with these parameters and these stages. What papermill writes into a notebook is never trusted: it
+takes the cells of a dead kernel for completed."""
+
+import json
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmrc_helpers import guard, store
+from mmrc_helpers.launch import NO_NETWORK
+from mmrc_helpers.schema import show
+
+
+@dataclass(frozen=True)
+class Job:
+    """One notebook to execute into `output`, and the mark that is written when that has succeeded."""
+
+    source: Path
+    output: Path
+    parameters: Mapping
+    mark: Mapping
+
+    @property
+    def name(self) -> str:
+        return f"{self.output.parent.name}/{self.source.stem}"
+
+    @property
+    def page(self) -> Path:
+        return self.output.with_suffix(".html")
+
+    @property
+    def mark_file(self) -> Path:
+        return self.output.with_suffix(".json")
+
+    def is_current(self) -> bool:
+        """Whether it was finished with this very mark, and everything that it made is still there."""
+        marked = self.mark_file.exists() and store.read_json(self.mark_file) == self.mark
+        made = all(store.is_complete(store.artifacts_root() / name) for name in self.mark["stages"])
+        return marked and made and self.output.exists() and self.page.exists()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A notebook that was not finished, the class of the error and its message."""
+
+    job: Job
+    error: str
+    message: str
+
+
+def execute_all(jobs: Sequence[Job]) -> list[Failure]:
+    """Executes the notebooks that are not current, in order, up to the first failure. The HTML of one is
+    rendered while the next one runs."""
+    rendering, failures = [], []
+    try:
+        for job in jobs:
+            if job.is_current():
+                continue
+            print(job.name, flush=True)
+            child, failure = _execute(job)
+            rendering.append((job, child))
+            if failure:
+                failures.append(failure)
+                break
+        for job, child in rendering:
+            child.join()
+            if child.exitcode and not failures:
+                failures.append(Failure(job, "HTML", "its HTML page could not be made; see above"))
+    except BaseException:  # whatever ends us early ends the children too
+        for _, child in rendering:
+            child.kill()
+        raise
+    return failures
+
+
+def _execute(job: Job) -> tuple[multiprocessing.Process, Failure | None]:
+    """Returns when the notebook has been executed, with the process that goes on to its HTML page."""
+    import nbconvert  # noqa: F401  loaded here once, so that no child has to
+    import papermill  # noqa: F401
+
+    heard, said = multiprocessing.Pipe(duplex=False)
+    child = multiprocessing.get_context("fork").Process(target=_execute_and_render, args=(job, said))
+    child.start()
+    said.close()
+    try:
+        problem = heard.recv()
+    except EOFError:
+        problem = ("Killed", "the process that executed it was killed")
+    except BaseException:
+        child.kill()
+        raise
+    return child, Failure(job, *problem) if problem else None
+
+
+def _execute_and_render(job: Job, said) -> None:
+    """In a child: executes the notebook, says what is wrong or None, renders the page and leaves the mark."""
+    from mmrc_helpers.report import render_html
+
+    guard.prctl(guard.SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    own = {"PYTHONPATH": os.pathsep.join([str(store.REPOSITORY), os.environ.get("PYTHONPATH", "")])}
+    os.environ.update(NO_NETWORK, JUPYTER_PREFER_ENV_PATH="1", PYDEVD_DISABLE_FILE_VALIDATION="1", **own)
+    store.make_folder(job.output.parent)
+    job.mark_file.unlink(missing_ok=True)
+    part, failed = job.output.with_suffix(".part.ipynb"), job.output.with_suffix(".failed.ipynb")
+    problem = _papermill(job, part) or _unfinished(part)
+    if problem and part.exists():
+        part.replace(failed)
+        problem = (problem[0], f"{problem[1]}\nThe notebook so far: {show(failed)}")
+    elif not problem:
+        failed.unlink(missing_ok=True)
+        part.replace(job.output)
+    said.send(problem)
+    if not problem:
+        render_html(job.output, job.page)
+        store.write_json(job.mark_file, job.mark)
+
+
+def _papermill(job: Job, output: Path) -> tuple[str, str] | None:
+    """Executes the notebook; the error's class and message, if any."""
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+    from traitlets.config import Config
+
+    try:
+        papermill.execute_notebook(
+            job.source,
+            output,
+            job.parameters,
+            kernel_name="python3",
+            cwd=store.REPOSITORY,
+            progress_bar=False,
+            stdout_file=sys.stdout,
+            config=Config(
+                {"KernelManager": {"transport": "ipc"}}
+            ),  # no TCP port for others to reach or to race for
+        )
+    except PapermillExecutionError as error:
+        return error.ename, f"{error.ename}: {error.evalue}" if error.ename != "UserError" else error.evalue
+    except DeadKernelError:
+        return "DeadKernelError", "its kernel died (killed, or out of memory?)"
+    return None
+
+
+def _unfinished(notebook: Path) -> tuple[str, str] | None:
+    """Our own look at whether every code cell was executed."""
+    cells = [cell for cell in json.loads(notebook.read_text())["cells"] if cell["cell_type"] == "code"]
+    for number, cell in enumerate(cells, 1):
+        if cell["execution_count"] is None and "".join(cell["source"]).strip():
+            return "Unfinished", f"code cell {number} was not executed"
+    return None

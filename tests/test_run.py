@@ -1,0 +1,238 @@
+"""The runner: executes what is not current, outlives what fails, takes nothing unfinished for finished."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from mmrc_helpers import guard, run, store, study
+
+MAKE_STAGES = """
+import os, time
+from mmrc_helpers import run as runner, store
+from mmrc_helpers.study import UserError, find_run, load_study
+chosen = find_run(load_study(study), variant, seed)
+with (store.artifacts_root() / "executed").open("a") as file:
+    file.write(f"{variant}-s{seed}\\n")
+"""
+BEHAVE = """
+if variant == "raises" and not (store.artifacts_root() / "mended").exists():
+    raise ValueError("the sky fell")
+if variant == "dies" and not (store.artifacts_root() / "mended").exists():
+    os._exit(1)
+if variant == "blames":
+    raise UserError("models/big: there is no model here; download one")
+if variant == "waits":
+    (store.artifacts_root() / "waiting").write_text(str(os.getpid()))
+    time.sleep(600)
+"""
+FINISH = """
+for stage in runner._stages_of(chosen):
+    if not store.is_complete(stage.folder):
+        store.finish(store.begin(stage.folder, stage.recipe({})), {})
+print("progress is shown on the terminal")
+"""
+REPORT = """
+from mmrc_helpers import store
+from mmrc_helpers.study import load_study
+folder = store.study_folder(load_study(study).name)
+store.write_json(folder / "verdict.json", {"verdict": "inconclusive", "reasons": ["too few people"]})
+"""
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch) -> Path:
+    """A folder with params, two notebooks of its own, and artifacts."""
+    monkeypatch.setenv("MMRC_ARTIFACTS", str(tmp_path / "artifacts"))
+    (tmp_path / "artifacts").mkdir()
+    (tmp_path / "params").mkdir()
+    shutil.copy(study.PARAMS_FOLDER / "base.yaml", tmp_path / "params")
+    write_notebook(tmp_path, "01_data", [MAKE_STAGES, BEHAVE, FINISH])
+    write_notebook(tmp_path, "05_report", [REPORT])
+    return tmp_path
+
+
+def write_notebook(place: Path, name: str, cells: list[str], tags=()) -> None:
+    parameters = 'study = ""' if name.startswith("05") else 'study = ""\nvariant = ""\nseed = 0'
+    code = [nbformat.v4.new_code_cell(cell, metadata={"tags": list(tags)}) for cell in cells]
+    first = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(f"# {name}"), first, *code])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    (place / "notebooks").mkdir(exist_ok=True)
+    nbformat.write(notebook, place / "notebooks" / f"{name}.ipynb")
+
+
+def write_study(place: Path, variants: str, more: str = "") -> None:
+    text = f"model: {{source: scratch}}\nphases: []\nvariants: {{{variants}}}\n{more}"
+    (place / "params" / "mini.yaml").write_text(text)
+
+
+def command(place: Path, *more: str) -> list[str]:
+    folders = ["--params-folder", str(place / "params"), "--notebooks", str(place / "notebooks")]
+    return ["mini", *folders, *more]
+
+
+def executed(place: Path) -> list[str]:
+    """The runs whose notebook 01 was executed, in order."""
+    path = place / "artifacts" / "executed"
+    return path.read_text().split() if path.exists() else []
+
+
+def test_a_study_is_executed_rendered_and_judged_once(place, capfd):
+    write_study(place, "a: {}", "seeds: [0, 1]")
+    assert run.main(command(place)) == 0
+    said = capfd.readouterr().out
+    assert "verdict: inconclusive\n  too few people\nreport: " in said
+    assert "progress is shown on the terminal" in said
+    folder = place / "artifacts" / "studies" / "mini"
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    notebooks = {f"a-s{seed}/01_data.{kind}" for seed in (0, 1) for kind in ("ipynb", "html", "json")}
+    assert names == {*notebooks, "report.ipynb", "report.html", "report.json", "verdict.json", "index.html"}
+    index = (folder / "index.html").read_text()
+    assert index.count("finished") == 3 and "unfinished" not in index and 'href="a-s1/01_data.html"' in index
+
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.*") if path.name != "index.html"}
+    began = time.monotonic()
+    again = subprocess.run(
+        [sys.executable, "-m", "mmrc_helpers.run", *command(place)], capture_output=True, text=True
+    )
+    assert again.returncode == 0 and time.monotonic() - began < 5
+    assert "verdict: inconclusive" in again.stdout and "01_data" not in again.stdout
+    assert executed(place) == ["a-s0", "a-s1"]
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def test_a_failing_run_does_not_stop_the_others(place, capfd):
+    write_study(place, "raises: {}, dies: {}, blames: {}, good: {}")
+    assert run.main(command(place)) == 1
+    said = capfd.readouterr().out
+    assert executed(place) == ["raises-s0", "dies-s0", "blames-s0", "good-s0"]
+    assert "FAILED raises-s0/01_data: ValueError: the sky fell" in said
+    assert "FAILED dies-s0/01_data: its kernel died" in said
+    assert "FAILED blames-s0/01_data: models/big: there is no model here; download one" in said
+    assert "01_data.failed.ipynb" in said
+    assert "the report waits for raises-s0, dies-s0, blames-s0\n4 runs in " in said
+    assert said.rstrip().endswith("3 failed")
+    folder = place / "artifacts" / "studies" / "mini"
+    assert not (folder / "dies-s0" / "01_data.ipynb").exists() and not (folder / "report.html").exists()
+
+    (place / "artifacts" / "mended").touch()
+    assert run.main(command(place)) == 2  # what is left to fail is the user's to mend
+    assert executed(place)[4:] == ["raises-s0", "dies-s0", "blames-s0"]
+    assert not (folder / "raises-s0" / "01_data.failed.ipynb").exists()
+
+
+def test_a_swallowed_error_is_not_a_finished_notebook(place, capfd):
+    write_study(place, "a: {}")
+    write_notebook(place, "01_data", [MAKE_STAGES, "1 / 0", FINISH], tags=["raises-exception"])
+    assert run.main(command(place)) == 1
+    assert "FAILED a-s0/01_data: ZeroDivisionError: division by zero" in capfd.readouterr().out
+
+
+def test_only_what_changed_is_executed_again(place):
+    write_study(place, "a: {}, b: {}")
+    assert run.main(command(place)) == 0
+    write_study(place, "a: {evaluate.orders: 2}, b: {}", "machine: {processes: 2}")
+    assert run.main(command(place)) == 0
+    assert executed(place) == ["a-s0", "b-s0", "a-s0"]
+    write_notebook(place, "01_data", [MAKE_STAGES, FINISH])
+    assert run.main(command(place, "--variant", "b", "--seed", "0")) == 0
+    assert executed(place) == ["a-s0", "b-s0", "a-s0", "b-s0"]
+    data = sorted((place / "artifacts" / "data").iterdir())
+    assert len(data) == 1  # both variants and all attempts share it
+    store.forget(data[0])
+    assert run.main(command(place, "--variant", "b")) == 0
+    assert executed(place)[4:] == ["b-s0"]
+
+
+def test_redo_forgets_a_stage_and_what_is_made_from_it(place, capfd):
+    write_study(place, "a: {}")
+    assert run.main(command(place)) == 0
+    stages = [next((place / "artifacts" / kind).iterdir()) for kind in ("data", "eval")]
+    made = {path: path.stat().st_mtime_ns for path in stages}
+    assert run.main(command(place, "--redo", "data", "--dry-run")) == 0
+    plan = f"  there    data/{stages[0].name}\n  there    eval/{stages[1].name}\n  current  a-s0/01_data\n"
+    assert capfd.readouterr().out.endswith(plan)
+    assert run.main(command(place, "--redo", "eval")) == 0
+    assert [made[path] == path.stat().st_mtime_ns for path in stages] == [True, False]
+    assert run.main(command(place, "--redo", "data")) == 0
+    assert [made[path] == path.stat().st_mtime_ns for path in stages] == [False, False]
+    assert run.main(command(place, "--redo", "report")) == 0
+    assert len(executed(place)) == 3
+    assert run.main(command(place, "--redo", "notebooks")) == 0
+    assert len(executed(place)) == 4
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--variant", "forwrd"], "variant 'forwrd' is not known; did you mean forward?"),
+        (["--seed", "7"], "no seed 7 here; there are 0"),
+        (["--notebooks", "nowhere"], "nowhere/05_report.ipynb does not exist"),
+    ],
+)
+def test_a_wrong_command_is_one_clear_sentence_and_status_2(place, capfd, more, message):
+    write_study(place, "forward: {}")
+    assert run.main(command(place, *more)) == 2
+    said = capfd.readouterr().err
+    assert said.startswith("error: ") and message in said and said.count("\n") == 1
+
+
+def start_waiting(place: Path) -> tuple[subprocess.Popen, list[int]]:
+    """A runner whose notebook is at work, and every process below it."""
+    write_study(place, "waits: {}")
+    runner = subprocess.Popen(
+        [sys.executable, "-m", "mmrc_helpers.run", *command(place)], stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 30
+    while not (place / "artifacts" / "waiting").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return runner, guard.descendants(runner.pid)
+
+
+def is_alive(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_whatever_ends_the_runner_ends_its_kernels_and_nothing_counts_as_finished(place, number):
+    runner, below = start_waiting(place)
+    assert len(below) >= 2
+    runner.send_signal(number)
+    deadline = time.monotonic() + 5
+    while any(map(is_alive, below)):
+        assert time.monotonic() < deadline, "a process outlived the runner"
+        time.sleep(0.05)
+    _, said = runner.communicate(timeout=10)
+    assert runner.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[number]
+    assert "Traceback" not in said
+    folder = place / "artifacts" / "studies" / "mini" / "waits-s0"
+    assert not list(folder.glob("01_data.ipynb")) + list(folder.glob("*.json"))
+
+
+def test_a_killed_kernel_fails_its_notebook(place, capfd):
+    runner, below = start_waiting(place)
+    os.kill(int((place / "artifacts" / "waiting").read_text()), signal.SIGKILL)
+    runner.communicate(timeout=30)
+    assert runner.returncode == 1
+    assert "FAILED waits-s0/01_data: its kernel died" in capfd.readouterr().out
+    assert not any(map(is_alive, below))
+
+
+def test_the_executed_notebook_carries_its_parameters(place):
+    write_study(place, "a: {seeds: [3]}")
+    assert run.main(command(place)) == 0
+    notebook = json.loads((place / "artifacts/studies/mini/a-s3/01_data.ipynb").read_text())
+    injected = next(
+        cell for cell in notebook["cells"] if "injected-parameters" in cell["metadata"].get("tags", [])
+    )
+    assert 'variant = "a"\nseed = 3' in "".join(injected["source"])
