@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmrc_helpers import drawing, intervals
@@ -206,50 +207,49 @@ def drops(table: pd.DataFrame) -> Figure:
     )
 
 
-def gates(table: pd.DataFrame) -> Figure:
-    """The gates of one arm (gates.gates as a table): value, interval, threshold, and whether it passed."""
-    figure = Figure(figsize=(9, 0.9 + 0.42 * len(table)), layout="constrained")
-    axes = figure.subplots()
+def gates(table: pd.DataFrame, power: pd.DataFrame) -> Figure:
+    """The gates of one arm with interval and threshold, and below them the power of reverse choice as run.
+
+    table: columns of gates.Gate. power: gates.power_table; empty if reverse choice was not asked.
+    """
+    rows = len(table)
+    figure = Figure(figsize=(9.5, 3.4 + 0.42 * rows), layout="constrained")
+    upper, lower = figure.subplots(2, 1, height_ratios=(0.42 * rows + 0.6, 2.4))
     for row, gate in enumerate(table.itertuples()):
-        colour, marker, word = (drawing.GREEN, "o", "passed") if gate.passed else (drawing.RED, "X", "failed")
-        if not np.isnan(gate.value):
-            spread = [[max(0.0, gate.value - gate.low)], [max(0.0, gate.high - gate.value)]]
-            axes.errorbar(gate.value, row, xerr=spread, fmt=marker, color=colour, capsize=4, markersize=8)
-        axes.plot([gate.threshold] * 2, [row - 0.35, row + 0.35], color="black", linewidth=2)
-        sign = "≥" if gate.at_least else "≤"
-        rule = f"{'' if gate.passed else 'must be '}{sign} {percent(gate.threshold)}"
-        said = f"{word}: {percent(gate.value)}, {rule}"
-        axes.text(
-            1.04, row, said, va="center", fontsize=9, color="black", transform=axes.get_yaxis_transform()
-        )
-    axes.set(
-        yticks=range(len(table)), yticklabels=table["gate"], xlim=(-0.02, 1.02), ylim=(len(table) - 0.5, -0.5)
-    )
-    axes.set_xlabel("share, with 95 % interval; the bar is the threshold")
-    drawing.plain(axes)
-    told = [
+        _gate(upper, row, gate)
+    upper.set(yticks=range(rows), yticklabels=table["gate"], xlim=(-0.02, 1.02), ylim=(rows - 0.5, -0.5))
+    upper.set_xlabel("share, with 95 % interval; the bar is the threshold")
+    words = [
         f"{g.gate} {'passed' if g.passed else 'failed'} with {percent(g.value)}" for g in table.itertuples()
     ]
-    return drawing.described(figure, "Gates. " + "; ".join(told) + ".")
+    for k, arm in enumerate(power.itertuples()):
+        _power(lower, arm, {"color": drawing.COLOURS[k % 9], "marker": drawing.MARKERS[k % 9]})
+        words.append(f"power of 80 % to tell {percent(arm.detectable)} from chance with {arm.people} people")
+    lower.axhline(0.8, color="black", linestyle="--", linewidth=1)
+    lower.set(xlabel="true accuracy of reverse choice", ylabel="power", ylim=(0, 1.02))
+    lower.legend(fontsize=9, frameon=False, loc="lower right") if len(power) else None
+    for axes in (upper, lower):
+        drawing.plain(axes)
+    return drawing.described(figure, "Gates. " + "; ".join(words) + ".")
 
 
-def power(table: pd.DataFrame) -> Figure:
-    """Power over the true accuracy for each number of people as run (gates.power_table)."""
-    figure = Figure(figsize=(7, 3.2), layout="constrained")
-    axes = figure.subplots()
-    told = []
-    for k, ((people, chance), rows) in enumerate(table.groupby(["people", "chance"])):
-        accuracies = np.linspace(chance, min(1.0, chance + 0.35), 120)
-        arms = ", ".join(rows["variant"])
-        style = {"color": drawing.COLOURS[k % 9], "marker": drawing.MARKERS[k % 9], "markevery": 10}
-        powers = intervals.power_curve(people, chance, accuracies)
-        axes.plot(accuracies, powers, markersize=5, label=f"{people} people ({arms})", **style)
-        told.append(f"{people} people ({arms}) detect {percent(rows['detectable'].iloc[0])}")
-    axes.axhline(0.8, color="black", linestyle="--", linewidth=1)
-    axes.set(xlabel="true accuracy of reverse choice", ylabel="power", ylim=(0, 1.02))
-    axes.legend(fontsize=8, frameon=False)
-    drawing.plain(axes)
-    return drawing.described(figure, "Power of the study as run, at 80 percent: " + "; ".join(told) + ".")
+def _gate(axes: Axes, row: int, gate) -> None:
+    colour, marker, word = (drawing.GREEN, "o", "passed") if gate.passed else (drawing.RED, "X", "failed")
+    if not np.isnan(gate.value):
+        spread = [[max(0.0, gate.value - gate.low)], [max(0.0, gate.high - gate.value)]]
+        axes.errorbar(gate.value, row, xerr=spread, fmt=marker, color=colour, capsize=4, markersize=8)
+    axes.plot([gate.threshold] * 2, [row - 0.35, row + 0.35], color="black", linewidth=2)
+    rule = f"{'' if gate.passed else 'must be '}{'≥' if gate.at_least else '≤'} {percent(gate.threshold)}"
+    place = {"va": "center", "fontsize": 9, "transform": axes.get_yaxis_transform()}
+    axes.text(1.04, row, f"{word}: {percent(gate.value)}, {rule}", **place)
+
+
+def _power(axes: Axes, arm, style: dict) -> None:
+    """Power over the true accuracy, up to 35 points above chance."""
+    accuracies = np.linspace(arm.chance, min(1.0, arm.chance + 0.35), 120)
+    powers = intervals.power_curve(arm.people, arm.chance, accuracies)
+    label = f"{arm.variant}, {arm.people} people"
+    axes.plot(accuracies, powers, markevery=10, markersize=5, label=label, **style)
 
 
 def _told(scores: pd.DataFrame, arms: Sequence[str]) -> str:

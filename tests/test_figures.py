@@ -31,8 +31,7 @@ def draw_all(answers: pd.DataFrame) -> dict[str, Figure]:
         "answers": figures.answers(metrics.answer_shares(answers)),
         "storage": figures.storage(metrics.storage(answers)),
         "drops": figures.drops(metrics.drops(scores)),
-        "gates": figures.gates(pd.DataFrame([vars(gate) for gate in gates.gates(answers)])),
-        "power": figures.power(gates.power_table(answers)),
+        "gates": figures.gates(gates.gate_table(answers), gates.power_table(answers)),
     }
 
 

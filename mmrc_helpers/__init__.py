@@ -1,0 +1,283 @@
+"""The verbs that a notebook may call. A verb's first word tells its cost: make_, train and evaluate make an
+artifact (once; afterwards they are free), check_, score and verdict give a table, plot_ a figure, show_ a
+sheet to read.
+
+Imports wait until a verb is called, so that `import mmrc_helpers` is quick and never loads torch.
+"""
+
+# --- open --------------------------------------------------------------------------------------------------
+
+
+def open_run(study: str, variant: str, seed: int):
+    """The run of a study (a name in params/ or a YAML file) for one variant and seed. UserError names a near
+    miss."""
+    from mmrc_helpers import reading
+    from mmrc_helpers.study import find_run, load_study
+
+    reading.show_whole_tables()
+    return find_run(load_study(study), variant, seed)
+
+
+def open_study(study: str):
+    """The study of this name in params/, or of this YAML file."""
+    from mmrc_helpers import reading
+    from mmrc_helpers.study import load_study
+
+    reading.show_whole_tables()
+    return load_study(study)
+
+
+# --- data --------------------------------------------------------------------------------------------------
+
+
+def make_data(run):
+    """Make the run's pictures and questions unless they are there; table of how many there are."""
+    from mmrc_helpers import checks, reading, stages
+
+    stages.make(stages.data_stage(run), run.params["machine"])
+    return checks.counts(reading.people(run), reading.examples(run), reading.images(run))
+
+
+def check_data(run):
+    """Table of the promises that the data must keep: unique people, disjoint views and wordings, whole
+    pictures."""
+    from mmrc_helpers import checks, reading
+
+    return checks.data_promises(reading.people(run), reading.examples(run), reading.images(run))
+
+
+def show_people(run, population: str = "novel", count: int = 8, views: int = 6):
+    """Contact sheet: several views of each of the first people, with name, descriptor and looks."""
+    from mmrc_helpers import reading, sheets
+
+    chosen = [person for person in reading.people(run) if person["population"] == population][:count]
+    return _html(sheets.people(chosen, reading.images(run), views))
+
+
+def show_questions(run):
+    """One test question of every kind, as the model sees it, with its right answer."""
+    from mmrc_helpers import checks, reading, sheets
+
+    chosen = checks.gallery(reading.examples(run, "test"))
+    return _html(sheets.questions(chosen, reading.images(run), reading.names(run)))
+
+
+# --- training ----------------------------------------------------------------------------------------------
+
+
+def train(run):
+    """Train every phase of the run that is not trained yet; table of the phases."""
+    import pandas as pd
+
+    from mmrc_helpers import stages, store
+
+    rows = []
+    for number, stage in enumerate(stages.train_stages(run), 1):
+        folder, phase = stages.make(stage, run.params["machine"]), stage.params["train"]
+        seconds = store.read_json(folder / "made.json")["seconds"]
+        last = store.read_jsonl(folder / "metrics.jsonl")[-1]
+        row = {"phase": number, "method": phase["method"], "cells": ", ".join(phase["cells"])}
+        row |= {"steps": last["step"], "last loss": round(last["loss"], 4), "minutes": round(seconds / 60, 2)}
+        rows.append(row | {"folder": folder.name})
+    return pd.DataFrame(rows) if rows else _note("No phases: this variant is the untrained control.")
+
+
+def show_batch(run):
+    """The first training rows of the last phase, token by token; marked tokens carry loss."""
+    from mmrc_helpers import reading, sheets, stages, store
+
+    phases = stages.train_stages(run)
+    if not phases:
+        return _note("No phases, so no batch: this variant is the untrained control.")
+    rows = store.read_json(phases[-1].folder / "batch.json")
+    return _html(sheets.batch(rows, reading.images(run), reading.names(run)))
+
+
+def plot_loss(run):
+    """Loss and learning rate over the steps of each phase."""
+    from mmrc_helpers import drawing, figures, reading
+
+    losses = reading.losses(run)
+    return drawing.image(figures.curves(losses)) if len(losses) else _note("No phases, so no loss.")
+
+
+def check_exposure(opened):
+    """Table of what training showed: rows, supervised tokens, those about novel people, measured replay
+    share."""
+    from mmrc_helpers import reading
+
+    table = reading.exposure(opened)
+    return reading.percents(table, ["replay_share"]) if len(table) else _note("No phases, so no exposure.")
+
+
+# --- answers: all but evaluate take a run or a study --------------------------------------------------------
+
+
+def evaluate(run):
+    """Ask the run's model every test question unless that is done; table of how many answers there are."""
+    import pandas as pd
+
+    from mmrc_helpers import reading, stages, store
+
+    folder = stages.make(stages.eval_stage(run), run.params["machine"])
+    answers, seconds = reading.answers(run), store.read_json(folder / "made.json")["seconds"]
+    row = {"answers": len(answers), "people": answers["person"].nunique(), "minutes": round(seconds / 60, 2)}
+    return pd.DataFrame([row | {"folder": folder.name}])
+
+
+def score(opened):
+    """Table of accuracy with 95 % intervals in every cell, for every arm, population and condition."""
+    from mmrc_helpers import reading
+
+    return reading.cell_table(reading.answers(opened))
+
+
+def score_judges(opened):
+    """Table of judging as detection: rates of "Right" on matches and mismatches, their difference, AUC."""
+    from mmrc_helpers import metrics, reading
+
+    shares = ["accuracy", "low", "high", "tpr", "fpr", "separation", "auc", "share_right"]
+    return reading.percents(metrics.judges(reading.answers(opened)), shares)
+
+
+def score_people(opened):
+    """Table of how many people are right in both directions of a choice, in one only, in none."""
+    from mmrc_helpers import metrics, reading
+
+    shares = ["both", "forward_only", "reverse_only", "neither"]
+    return reading.percents(metrics.consistency(reading.answers(opened)), shares)
+
+
+def plot_cells(opened):
+    """The main figure: accuracy in six cells, one panel per arm, with intervals, chance and background
+    people."""
+    from mmrc_helpers import drawing, figures, metrics, reading
+
+    arms = getattr(opened, "report", {}).get("arms", ())
+    answers = reading.answers(opened)
+    present = [arm for arm in arms if (answers["variant"] == arm).any()]
+    return drawing.image(figures.cells(metrics.primary(metrics.score(answers)), present))
+
+
+def plot_answers(opened):
+    """How often each letter and verdict was favoured: a collapsed model shows here."""
+    from mmrc_helpers import drawing, figures, metrics, reading
+
+    return drawing.image(figures.answers(metrics.answer_shares(reading.answers(opened))))
+
+
+def plot_storage(opened):
+    """Stored against reachable: the storage probe beside reverse choice, on the very same questions."""
+    from mmrc_helpers import drawing, figures, metrics, reading
+
+    table = metrics.storage(reading.answers(opened))
+    return (
+        drawing.image(figures.storage(table))
+        if len(table)
+        else _note("evaluate.storage is off in this study.")
+    )
+
+
+def plot_drops(opened):
+    """Accuracy with the picture or the text destroyed: what survives is not measuring what it should."""
+    from mmrc_helpers import drawing, figures, metrics, reading
+
+    table = metrics.drops(metrics.score(reading.answers(opened)))
+    return (
+        drawing.image(figures.drops(table)) if len(table) else _note("evaluate.drops is empty in this study.")
+    )
+
+
+def plot_gates(opened, arm: str = "forward"):
+    """The gates of a run, or of one arm of a study, with intervals, and the power of reverse choice as
+    run."""
+    from mmrc_helpers import drawing, figures, gates, reading
+
+    answers = reading.arm(opened, arm)
+    return drawing.image(figures.gates(gates.gate_table(answers), gates.power_table(answers)))
+
+
+def show_mistakes(opened, arm: str = "forward", count: int = 6):
+    """Wrong answers on novel people with their pictures, one per cell, of a run or of one arm of a study."""
+    from mmrc_helpers import metrics, reading, sheets
+    from mmrc_helpers.study import find_run
+
+    answers = metrics.pick(reading.arm(opened, arm), population="novel", correct=0)
+    if answers.empty:
+        return _note("No mistakes on novel people.")
+    seed = int(answers["seed"].min())
+    wrong = answers[answers["seed"] == seed].groupby(["direction", "format"]).head(1).head(count)
+    run = opened if hasattr(opened, "seed") else find_run(opened, arm, seed)
+    return _html(sheets.mistakes(wrong, reading.images(run), reading.names(run)))
+
+
+# --- the study ---------------------------------------------------------------------------------------------
+
+
+def collect(study):
+    """Table of the study's runs: which are evaluated, and the folders in use."""
+    import pandas as pd
+
+    from mmrc_helpers import stages, store
+
+    rows = []
+    for run in study.runs:
+        stage = stages.eval_stage(run)
+        status = "evaluated" if store.is_complete(stage.folder) else "missing"
+        rows.append(
+            {"variant": run.variant, "seed": run.seed, "status": status, "answers": stage.folder.name}
+        )
+    return pd.DataFrame(rows)
+
+
+def verdict(study):
+    """Table of the study's verdict and its reasons; also written to verdict.json beside the report."""
+    from mmrc_helpers import gates, reading, store
+
+    answers = reading.answers(study)
+    found = gates.verdict(answers)
+    folder = store.study_folder(study.name)
+    store.make_folder(folder)
+    content = {"study": study.name, "question": study.question, "expected": study.expected, **found.as_dict()}
+    store.write_json(folder / "verdict.json", content | {"missing_runs": reading.missing(study)})
+    return reading.verdict_table(study, found, gates.power_table(answers))
+
+
+def plot_matrix(study):
+    """The transfer matrix: the cell in which the novel facts were taught × the cell in which they are
+    asked."""
+    from mmrc_helpers import drawing, figures, metrics, reading
+
+    if not study.report["matrix"]:
+        return _note(
+            "This study has no transfer matrix (report.matrix is off); the study transfer_matrix has one."
+        )
+    scores, taught = metrics.score(reading.answers(study)), reading.taught(study)
+    return drawing.image(
+        figures.matrices(metrics.matrix(scores, taught), metrics.matrix(scores, taught, "background"))
+    )
+
+
+def show_provenance(opened):
+    """What was run: training exposure per arm, every stage folder with time and device, package versions."""
+    from mmrc_helpers import reading, sheets
+
+    made = reading.provenance(opened)
+    sections = [
+        ("Training exposure, means over seeds", reading.percents(reading.exposure(opened), ["replay_share"])),
+        ("Stage folders", made.drop(columns="packages")),
+        ("Packages", reading.packages(made)),
+    ]
+    return _html(sheets.tables(sections))
+
+
+def _html(text: str):
+    from IPython.display import HTML
+
+    return HTML(text)
+
+
+def _note(text: str):
+    from html import escape
+
+    return _html(f"<p>{escape(text)}</p>")

@@ -1,0 +1,206 @@
+"""What the verbs read from finished stage folders: answers, losses, exposure, provenance; and how tables are
+shown."""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mmrc_helpers import gates, metrics, records, stages, store
+from mmrc_helpers.intervals import percent
+from mmrc_helpers.study import Run, Study, UserError
+
+
+def runs_of(opened: Run | Study) -> tuple[Run, ...]:
+    """The run itself, or a study's runs that are evaluated. Raises UserError when there are none."""
+    runs = (opened,) if isinstance(opened, Run) else opened.runs
+    done = tuple(run for run in runs if store.is_complete(stages.eval_stage(run).folder))
+    if not done:
+        name = runs[0].study
+        raise UserError(
+            f"{name}: no answers yet; run `python -m mmrc_helpers.run {name}` or evaluate(run) first"
+        )
+    return done
+
+
+def missing(study: Study) -> list[str]:
+    """Names of the runs that are not evaluated."""
+    lacking = [run for run in study.runs if not store.is_complete(stages.eval_stage(run).folder)]
+    return [f"{run.variant}, seed {run.seed}" for run in lacking]
+
+
+def answers(opened: Run | Study) -> pd.DataFrame:
+    """All answers of a run, or of a study's evaluated runs, prepared for the tables of `metrics`."""
+    parts = []
+    for run in runs_of(opened):
+        folder = stages.eval_stage(run).folder
+        parts.append(_answers(folder, run.variant, run.seed, (folder / "made.json").stat().st_mtime_ns))
+    return pd.concat(parts, ignore_index=True)
+
+
+@lru_cache(maxsize=64)
+def _answers(folder: Path, variant: str, seed: int, made: int) -> pd.DataFrame:
+    return metrics.read_answers(folder, variant, seed)
+
+
+def people(run: Run) -> list[dict]:
+    """The people of a run's data: group, population, name, descriptor, attributes, description."""
+    return store.read_json(stages.data_stage(run).folder / "people.json")
+
+
+def names(run: Run) -> dict[str, str]:
+    """Group → name."""
+    return {person["group"]: person["name"] for person in people(run)}
+
+
+def images(run: Run) -> Path:
+    """The folder of a run's pictures."""
+    return stages.data_stage(run).folder / "images"
+
+
+def examples(run: Run, split: str | None = None) -> list[records.Example]:
+    """A run's questions, of one split if wanted."""
+    found = records.read_examples(stages.data_stage(run).folder / "examples.jsonl")
+    return [example for example in found if split in (None, example.split)]
+
+
+def losses(run: Run) -> pd.DataFrame:
+    """Rows of metrics.jsonl of every phase of a run, with `line`, the phase's name."""
+    parts = []
+    for number, stage in enumerate(stages.train_stages(run), 1):
+        rows = pd.DataFrame(store.read_jsonl(stage.folder / "metrics.jsonl"))
+        parts.append(rows.assign(line=f"phase {number}: {stage.params['train']['method']}"))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["line", "step", "loss"])
+
+
+def exposure(opened: Run | Study) -> pd.DataFrame:
+    """What training showed, one row per variant (means over seeds)."""
+    rows = [
+        {"variant": run.variant, "seed": run.seed, **store.read_json(stage.folder / "exposure.json")}
+        for run in runs_of(opened)
+        for stage in stages.train_stages(run)
+    ]
+    return metrics.exposure(rows)
+
+
+def taught(study: Study) -> dict[str, str]:
+    """Variant → the cell its novel facts are taught in (the variant's name where there are several or
+    none)."""
+    rows = {}
+    for run in study.runs:
+        cells = {cell for phase in run.params["phases"] for cell in phase["cells"]}
+        rows[run.variant] = cells.pop() if len(cells) == 1 else run.variant
+    return rows
+
+
+def provenance(opened: Run | Study) -> pd.DataFrame:
+    """One row per stage folder in use: what made it, when needed by whom, how long it took, on what."""
+    runs = (opened,) if isinstance(opened, Run) else opened.runs
+    rows: dict[Path, dict] = {}
+    for run in runs:
+        for stage in (stages.data_stage(run), *stages.train_stages(run), stages.eval_stage(run)):
+            row = rows.setdefault(stage.folder, {"stage": stage.kind, "runs": []})
+            row["runs"].append(f"{run.variant}-s{run.seed}")
+            row["folder"] = str(stage.folder.relative_to(store.artifacts_root()))
+            made = store.read_json(stage.folder / "made.json") if store.is_complete(stage.folder) else {}
+            row |= {
+                "minutes": made["seconds"] / 60 if made else np.nan,
+                "device": made.get("device", "not made"),
+            }
+            row |= {"commit": made.get("commit", "")[:12], "packages": made.get("packages", {})}
+    return pd.DataFrame([row | {"runs": ", ".join(row["runs"])} for row in rows.values()])
+
+
+def cell_table(found: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy in percent with its interval: rows arm × people × condition, columns the six cells and the
+    gap.
+
+    Conditions: as asked first; scored the other way (generated text for choices and judging, log-probability
+    for free answers); and every other order and kind of distractors that was asked.
+    """
+    scores = metrics.score(found[(found["topic"] == "identity") & (found["drop"] == "none")])
+    first = metrics.primary(scores)
+    other = first.assign(
+        accuracy=np.where(first["format"] == "free", first["accuracy_logprob"], first["accuracy_text"])
+    )
+    choices = scores[scores["format"] == "choice"]
+    rest = choices[~choices.set_index(metrics.CELL).index.isin(first.set_index(metrics.CELL).index)]
+    parts = [
+        first.assign(condition="as asked first", shown=_with_interval(first)),
+        other.assign(condition="scored the other way", shown=[f"{100 * a:.1f}" for a in other["accuracy"]]),
+        rest.assign(
+            condition=rest["order"].str.replace("_", " ") + ", " + rest["distractors"],
+            shown=_with_interval(rest),
+        ),
+    ]
+    table = pd.concat(parts).assign(cell=lambda t: t["direction"] + "/" + t["format"])
+    keys = ["variant", "population", "condition"]
+    table = table.pivot_table(index=keys, columns="cell", values="shown", aggfunc="first", sort=False)
+    table = table.reindex(columns=[cell for cell in metrics.CELLS if cell in table.columns])
+    gaps = metrics.gaps(found).rename(columns={"gap": "accuracy"})
+    gaps = gaps.assign(condition="as asked first", shown=_with_interval(gaps)).set_index(keys)["shown"]
+    return table.join(gaps.rename("gap within choice")).fillna("").reset_index()
+
+
+def _with_interval(table: pd.DataFrame) -> list[str]:
+    columns = zip(table["accuracy"], table["low"], table["high"], strict=True)
+    return [f"{100 * mean:.1f} [{100 * low:.0f}, {100 * high:.0f}]" for mean, low, high in columns]
+
+
+def percents(table: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
+    """The table with shares as percent, rounded; the unit goes into the name. For showing only."""
+    columns = [column for column in columns if column in table]
+    shown = table.assign(**{column: (100 * table[column].astype(float)).round(1) for column in columns})
+    return shown.rename(columns={column: f"{column} %" for column in columns})
+
+
+def show_whole_tables() -> None:
+    """Let notebooks show every row and whole texts; markup in data stays text (pandas escapes it)."""
+    pd.options.display.max_colwidth = None
+    pd.options.display.max_rows = 200
+    pd.options.display.max_columns = 40
+
+
+def arm(opened: Run | Study, name: str) -> pd.DataFrame:
+    """The answers of a run, or those of one arm of a study. Raises UserError if the arm is not evaluated."""
+    found = answers(opened)
+    name = opened.variant if isinstance(opened, Run) else name
+    if not (found["variant"] == name).any():
+        raise UserError(
+            f"{opened.name}: no evaluated variant {name}; choose arm= from {list(found['variant'].unique())}"
+        )
+    return found[found["variant"] == name]
+
+
+def verdict_table(study: Study, found: gates.Verdict, power: pd.DataFrame) -> pd.DataFrame:
+    """The verdict, its reasons, the power as run and prior work's rule, one finding per row."""
+    rows = [("question", study.question), ("expected beforehand", study.expected), ("verdict", found.verdict)]
+    rows += [("because" if number == 0 else "", reason) for number, reason in enumerate(found.reasons)]
+    rows += [
+        (f"power, {row.variant}", _power_text(row)) for row in power.itertuples() if row.variant == "forward"
+    ]
+    rows += [("prior work's threshold rule", found.prior_rule)]
+    rows += [("runs without answers", ", ".join(missing(study)) or "none")]
+    return pd.DataFrame(rows, columns=["", "finding"]).set_index("")
+
+
+def _power_text(row) -> str:
+    """The power of an arm as run, in words."""
+    told = f"{percent(row.detectable)} told from chance with 80 % power"
+    shown = f"chance itself shown with {percent(row.equivalence_power)}"
+    return f"{row.people} people in {row.seeds} seeds: {told}; {shown}"
+
+
+def packages(table: pd.DataFrame) -> pd.DataFrame:
+    """Versions in use, one row per package; more than one version means that stages were made at different
+    times."""
+    versions: dict[str, set] = {}
+    for installed in table["packages"]:
+        for name, version in installed.items():
+            versions.setdefault(name, set()).add(version)
+    rows = [
+        {"package": name, "version": ", ".join(sorted(found))} for name, found in sorted(versions.items())
+    ]
+    return pd.DataFrame(rows)

@@ -1,0 +1,154 @@
+"""Every verb of the package on a finished study: what it returns, that it escapes what comes from data, and
+that the package stays quick to import."""
+
+import inspect
+import json
+import subprocess
+import sys
+import time
+
+import finished_study
+import pandas as pd
+import pytest
+from IPython.display import HTML, Image
+
+import mmrc_helpers as mm
+from mmrc_helpers import gates, store
+from mmrc_helpers.study import UserError
+
+TABLES = (
+    "make_data",
+    "check_data",
+    "train",
+    "check_exposure",
+    "evaluate",
+    "score",
+    "score_judges",
+    "score_people",
+)
+PICTURES = ("plot_loss", "plot_cells", "plot_answers", "plot_storage", "plot_drops", "plot_gates")
+SHEETS = ("show_people", "show_questions", "show_batch", "show_mistakes", "show_provenance")
+
+
+@pytest.fixture(scope="module")
+def study_file(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("verbs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MMRC_ARTIFACTS", str(folder / "artifacts"))
+        yield str(finished_study.write(folder / "params"))
+
+
+@pytest.fixture
+def run(study_file):
+    return mm.open_run(study_file, "forward", 0)
+
+
+@pytest.fixture
+def study(study_file):
+    return mm.open_study(study_file)
+
+
+def test_importing_the_package_is_quick_and_loads_no_torch():
+    start = time.perf_counter()
+    loaded = "import sys, mmrc_helpers; print('torch' in sys.modules, 'pandas' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["False", "False"] and time.perf_counter() - start < 1
+
+
+def test_no_verb_loads_torch(study_file):
+    said = "mm.score(run); mm.plot_cells(run); mm.show_people(run); print('torch' in sys.modules)"
+    code = f"import sys, mmrc_helpers as mm; run = mm.open_run({study_file!r}, 'forward', 0); {said}"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "False"
+
+
+def test_the_package_offers_about_25_verbs_that_explain_themselves():
+    verbs = {name: f for name, f in vars(mm).items() if inspect.isfunction(f) and not name.startswith("_")}
+    assert len(verbs) <= 27 and all(f.__doc__ for f in verbs.values())
+
+
+@pytest.mark.parametrize("verb", TABLES)
+def test_table_verbs_return_tables(run, verb):
+    assert isinstance(getattr(mm, verb)(run), pd.DataFrame)
+
+
+@pytest.mark.parametrize("verb", PICTURES)
+def test_plot_verbs_return_pictures_with_alternative_text(run, verb):
+    picture = getattr(mm, verb)(run)
+    assert isinstance(picture, Image) and len(picture.metadata["alt"]) > 40
+
+
+@pytest.mark.parametrize("verb", SHEETS)
+def test_sheets_show_markup_in_data_as_text(run, verb):
+    sheet = getattr(mm, verb)(run)
+    assert isinstance(sheet, HTML) and "<script" not in sheet.data and "<img src" not in sheet.data
+
+
+def test_a_hostile_name_is_seen_as_text(run):
+    assert "&lt;script&gt;" in mm.show_people(run).data and "&lt;script&gt;" in mm.show_batch(run).data
+
+
+def test_the_data_keep_their_promises(run):
+    assert mm.check_data(run)["kept"].all()
+
+
+def test_a_broken_picture_is_named(run, monkeypatch):
+    path = next(mm_images(run).glob("*.png"))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:100])
+    try:
+        for verb in (mm.check_data, lambda r: mm.show_people(r, path.name.split("-")[0], 16)):
+            with pytest.raises(UserError, match=path.name):
+                verb(run)
+    finally:
+        path.write_bytes(whole)
+
+
+def mm_images(run):
+    from mmrc_helpers import reading
+
+    return reading.images(run)
+
+
+def test_the_untrained_control_has_no_training_to_show(study_file):
+    run = mm.open_run(study_file, "untrained", 0)
+    for verb in (mm.train, mm.show_batch, mm.plot_loss, mm.check_exposure):
+        assert "o phases" in verb(run).data
+
+
+def test_the_verdict_is_shown_and_written(study):
+    table = mm.verdict(study)
+    written = json.loads((store.study_folder("finished") / "verdict.json").read_text())
+    assert written["verdict"] in table["finding"].tolist() and written["verdict"] == gates.INCONCLUSIVE
+    assert written["gates"] and written["missing_runs"] == [] and written["reasons"]
+
+
+def test_study_verbs_read_all_arms(study):
+    assert set(mm.collect(study)["status"]) == {"evaluated"}
+    assert set(mm.score(study)["variant"]) == {"untrained", "naming", "forward"}
+    for verb in (
+        mm.plot_cells,
+        mm.plot_matrix,
+        mm.plot_gates,
+        mm.plot_storage,
+        mm.plot_answers,
+        mm.plot_drops,
+    ):
+        assert "forward" in verb(study).metadata["alt"]
+    assert "simulated" in mm.show_provenance(study).data and "<img" in mm.show_mistakes(study).data
+
+
+def test_the_matrix_belongs_to_its_study(study_file, tmp_path, monkeypatch):
+    study = mm.open_study("base")
+    assert "no transfer matrix" in mm.plot_matrix(study).data
+
+
+def test_an_unknown_variant_names_its_neighbour(study_file):
+    with pytest.raises(UserError, match="forward"):
+        mm.open_run(study_file, "forwart", 0)
+
+
+def test_a_study_without_answers_says_what_to_do(tmp_path, monkeypatch, study_file):
+    monkeypatch.setenv("MMRC_ARTIFACTS", str(tmp_path))
+    with pytest.raises(UserError, match="no answers yet"):
+        mm.score(mm.open_run(study_file, "forward", 0))
