@@ -150,9 +150,17 @@ def _check_together(runs: Iterable[Run], path: Path) -> None:
                 f"{where}: data.background + data.novel = {people} people, but only {names} names "
                 "(data.first_names × data.last_names); raise first_names or last_names"
             )
+        machine = run.params["machine"]
+        if machine["launcher"] == "python" and machine["processes"] > 1:
+            raise UserError(
+                f"{where}: machine.launcher: python starts one process, but machine.processes is "
+                f"{machine['processes']}; use deepspeed or torchrun"
+            )
         for phase in run.params["phases"]:
             if bool(phase["steps"]) == bool(phase["novel_tokens"]):
-                raise UserError(f"{where}: train.steps, train.novel_tokens: give one of them, and 0 for the other")
+                raise UserError(
+                    f"{where}: train.steps, train.novel_tokens: give one of them, and 0 for the other"
+                )
             if phase["replay"] > 0 and not any(phase["replay_mix"].values()):
                 raise UserError(
                     f"{where}: train.replay_mix: all zero; give one a share, or set train.replay: 0"

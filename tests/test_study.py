@@ -42,7 +42,7 @@ BAD = {
     "bool for a count": ("train: {steps: true}", "train.steps: expected a whole number"),
     "fraction for a count": ("train: {steps: 2.5}", "train.steps: expected a whole number"),
     "number for a switch": ("train: {freeze_vision: 1}", "train.freeze_vision: expected true or false"),
-    "bool for text": ("model: {folder: no}", "model.folder: expected text; got False"),
+    "bool for text": ("model: {name: no}", "model.name: expected text; got False"),
     "null": ("train: {steps: null}", "train.steps: expected a whole number .*None"),
     "empty section": ("train:", "train: expected a mapping"),
     "list for a section": ("train: [1]", "train: expected a mapping"),
@@ -55,13 +55,22 @@ BAD = {
         "machine.launcher: 'slurm' .* deepspeed, torchrun, python",
     ),
     "negative count": ("data: {novel: -1}", "data.novel: must be at least 0; got -1"),
-    "zero steps": ("train: {steps: 0}", "train.steps: must be at least 1; got 0"),
+    "no length": ("train: {steps: 0, novel_tokens: 0}", "train.steps, train.novel_tokens: give one of them"),
+    "two lengths": (
+        "train: {steps: 9, novel_tokens: 9}",
+        "train.steps, train.novel_tokens: give one of them",
+    ),
+    "zero rows": ("train: {batch: 0}", "train.batch: must be at least 1; got 0"),
+    "one process too many": (
+        "machine: {launcher: python, processes: 2}",
+        "machine.launcher: python starts one process, but machine.processes is 2; use deepspeed or torchrun",
+    ),
     "share above one": ("train: {replay: 1.5}", "train.replay: must be at most 1.0; got 1.5"),
     "too many options": ("data: {options: 30}", "data.options: must be at most"),
     "more people than names": ("data: {novel: 900}", "1000 people, but only 400 names"),
-    "warm-up beyond the end": ("train: {steps: 10}", "train.warmup_steps: must be at most train.steps, 10"),
     "nothing to replay": (
-        "train.replay_mix: {portrait: 0, lineup: 0, recall: 0, twin: 0, attribute: 0, caption: 0, text: 0}",
+        "train.replay_mix: {portrait: 0, lineup: 0, recall: 0, twin: 0, attribute: 0, caption: 0, text: 0, "
+        "in_context: 0}",
         "train.replay_mix: all zero",
     ),
     "unknown parent": ("extends: reversel", "no study named reversel"),
@@ -146,6 +155,7 @@ def test_runs_are_variants_times_seeds_with_every_parameter_spelled_out(params):
 extends: parent
 question: Why?
 data: {novel: 8}
+train: {novel_tokens: 0}
 variants:
   untrained: {phases: []}
   forward: {train.steps: 60, train.replay_mix: {text: 1}, seeds: [7]}
