@@ -35,7 +35,9 @@ def make_data(run):
     from mmrc_helpers import checks, reading, stages
 
     stages.make(stages.data_stage(run), run.params["machine"])
-    return checks.counts(reading.people(run), reading.examples(run), reading.images(run))
+    return checks.counts(reading.people(run), reading.examples(run), reading.images(run)).set_index(
+        "population"
+    )
 
 
 def check_data(run):
@@ -43,7 +45,8 @@ def check_data(run):
     pictures."""
     from mmrc_helpers import checks, reading
 
-    return checks.data_promises(reading.people(run), reading.examples(run), reading.images(run))
+    table = checks.data_promises(reading.people(run), reading.examples(run), reading.images(run))
+    return table.set_index("promise")
 
 
 def show_people(run, population: str = "novel", count: int = 8, views: int = 6):
@@ -79,7 +82,11 @@ def train(run):
         row = {"phase": number, "method": phase["method"], "cells": ", ".join(phase["cells"])}
         row |= {"steps": last["step"], "last loss": round(last["loss"], 4), "minutes": round(seconds / 60, 2)}
         rows.append(row | {"folder": folder.name})
-    return pd.DataFrame(rows) if rows else _note("No phases: this variant is the untrained control.")
+    return (
+        pd.DataFrame(rows).set_index("phase")
+        if rows
+        else _note("No phases: this variant is the untrained control.")
+    )
 
 
 def show_batch(run):
@@ -107,7 +114,11 @@ def check_exposure(opened):
     from mmrc_helpers import reading
 
     table = reading.exposure(opened)
-    return reading.percents(table, ["replay_share"]) if len(table) else _note("No phases, so no exposure.")
+    return (
+        reading.percents(table, ["replay_share"]).set_index("variant")
+        if len(table)
+        else _note("No phases, so no exposure.")
+    )
 
 
 # --- answers: all but evaluate take a run or a study --------------------------------------------------------
@@ -122,14 +133,14 @@ def evaluate(run):
     folder = stages.make(stages.eval_stage(run), run.params["machine"])
     answers, seconds = reading.answers(run), store.read_json(folder / "made.json")["seconds"]
     row = {"answers": len(answers), "people": answers["person"].nunique(), "minutes": round(seconds / 60, 2)}
-    return pd.DataFrame([row | {"folder": folder.name}])
+    return pd.DataFrame([row | {"folder": folder.name}]).set_index("answers")
 
 
 def score(opened):
     """Table of accuracy with 95 % intervals in every cell, for every arm, population and condition."""
     from mmrc_helpers import reading
 
-    return reading.cell_table(reading.answers(opened))
+    return reading.cell_table(reading.answers(opened)).set_index(["variant", "population", "condition"])
 
 
 def score_judges(opened):
@@ -137,7 +148,8 @@ def score_judges(opened):
     from mmrc_helpers import metrics, reading
 
     shares = ["accuracy", "low", "high", "tpr", "fpr", "separation", "auc", "share_right"]
-    return reading.percents(metrics.judges(reading.answers(opened)), shares)
+    table = reading.percents(metrics.judges(reading.answers(opened)), shares)
+    return table.set_index(["variant", "population", "direction"])
 
 
 def score_people(opened):
@@ -145,7 +157,8 @@ def score_people(opened):
     from mmrc_helpers import metrics, reading
 
     shares = ["both", "forward_only", "reverse_only", "neither"]
-    return reading.percents(metrics.consistency(reading.answers(opened)), shares)
+    table = reading.percents(metrics.consistency(reading.answers(opened)), shares)
+    return table.set_index(["variant", "population"])
 
 
 def plot_cells(opened):
@@ -227,7 +240,7 @@ def collect(study):
         rows.append(
             {"variant": run.variant, "seed": run.seed, "status": status, "answers": stage.folder.name}
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).set_index(["variant", "seed"])
 
 
 def verdict(study):

@@ -56,7 +56,7 @@ def bars(axes: Axes, part: pd.DataFrame) -> None:
     """Novel people as bars: forward plain, reverse hatched; intervals as whiskers, chance as a dash."""
     for direction, rows in part.groupby("direction", sort=False):
         hatch = "///" if direction == "reverse" else ""
-        axes.bar(rows["at"], rows["accuracy"], width=0.62, color=DIRECTION_COLOURS[direction], hatch=hatch,
+        axes.bar(rows["at"], rows["accuracy"], width=0.54, color=DIRECTION_COLOURS[direction], hatch=hatch,
                  edgecolor="white", label=f"novel people, {direction}")  # fmt: skip
     axes.errorbar(part["at"], part["accuracy"], yerr=whiskers(part), fmt="none", ecolor="black", capsize=3)
     chance_marks(axes, {CELLS[r.at]: r.chance for r in part.itertuples()})

@@ -25,10 +25,10 @@ def cells(scores: pd.DataFrame, arms: Sequence[str] = ()) -> Figure:
     two_way = (scores["population"] == "two_way").any()
     for axes, arm in zip(panels, arms, strict=False):
         drawing.bars(axes, drawing.by_cell(scores, arm, "novel"))
-        drawing.dots(axes, drawing.by_cell(scores, arm, "background"), "D", 0.32, "background people")
+        drawing.dots(axes, drawing.by_cell(scores, arm, "background"), "D", 0.38, "background people")
         if two_way:
             drawing.dots(
-                axes, drawing.by_cell(scores, arm, "two_way"), "^", -0.32, "novel people taught both ways"
+                axes, drawing.by_cell(scores, arm, "two_way"), "^", -0.38, "novel people taught both ways"
             )
         axes.set_title(arm, fontsize=11)
         drawing.cell_ticks(axes)

@@ -309,5 +309,5 @@ def exposure(records: Iterable[Mapping]) -> pd.DataFrame:
     table["replayed"] = table["replay_share"] * table["rows"]
     runs = table.groupby(["variant", "seed"], sort=False)[[*counts, "replayed"]].sum()
     means = runs.groupby("variant", sort=False).mean()
-    means["replay_share"] = means.pop("replayed") / means["rows"]
-    return means.reset_index()
+    replay_share = means.pop("replayed") / means["rows"]
+    return means.round().astype(int).assign(replay_share=replay_share).reset_index()

@@ -117,8 +117,8 @@ def cell_table(found: pd.DataFrame) -> pd.DataFrame:
     """Accuracy in percent with its interval: rows arm × people × condition, columns the six cells and the
     gap.
 
-    Conditions: as asked first; scored the other way (generated text for choices and judging, log-probability
-    for free answers); and every other order and kind of distractors that was asked.
+    Conditions: primary; other scoring (generated text for choices and judging, log-probability for free
+    answers); and every other order and kind of distractors that was asked.
     """
     scores = metrics.score(found[(found["topic"] == "identity") & (found["drop"] == "none")])
     first = metrics.primary(scores)
@@ -128,8 +128,8 @@ def cell_table(found: pd.DataFrame) -> pd.DataFrame:
     choices = scores[scores["format"] == "choice"]
     rest = choices[~choices.set_index(metrics.CELL).index.isin(first.set_index(metrics.CELL).index)]
     parts = [
-        first.assign(condition="as asked first", shown=_with_interval(first)),
-        other.assign(condition="scored the other way", shown=[f"{100 * a:.1f}" for a in other["accuracy"]]),
+        first.assign(condition="primary", shown=_with_interval(first)),
+        other.assign(condition="other scoring", shown=[f"{100 * a:.1f}" for a in other["accuracy"]]),
         rest.assign(
             condition=rest["order"].str.replace("_", " ") + ", " + rest["distractors"],
             shown=_with_interval(rest),
@@ -140,13 +140,16 @@ def cell_table(found: pd.DataFrame) -> pd.DataFrame:
     table = table.pivot_table(index=keys, columns="cell", values="shown", aggfunc="first", sort=False)
     table = table.reindex(columns=[cell for cell in metrics.CELLS if cell in table.columns])
     gaps = metrics.gaps(found).rename(columns={"gap": "accuracy"})
-    gaps = gaps.assign(condition="as asked first", shown=_with_interval(gaps)).set_index(keys)["shown"]
-    return table.join(gaps.rename("gap within choice")).fillna("").reset_index()
+    gaps = gaps.assign(condition="primary", shown=_with_interval(gaps)).set_index(keys)["shown"]
+    table = table.join(gaps.rename("gap in choice")).fillna("").reset_index()
+    arms = list(dict.fromkeys(table["variant"]))
+    places = table["variant"].map(arms.index) * 10 + table["population"].map(metrics.POPULATIONS.index)
+    return table.iloc[np.argsort(places, kind="stable")].reset_index(drop=True)
 
 
 def _with_interval(table: pd.DataFrame) -> list[str]:
     columns = zip(table["accuracy"], table["low"], table["high"], strict=True)
-    return [f"{100 * mean:.1f} [{100 * low:.0f}, {100 * high:.0f}]" for mean, low, high in columns]
+    return [f"{100 * mean:.1f}\u00a0[{100 * low:.0f},\u00a0{100 * high:.0f}]" for mean, low, high in columns]
 
 
 def percents(table: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
@@ -176,12 +179,13 @@ def arm(opened: Run | Study, name: str) -> pd.DataFrame:
 
 def verdict_table(study: Study, found: gates.Verdict, power: pd.DataFrame) -> pd.DataFrame:
     """The verdict, its reasons, the power as run and prior work's rule, one finding per row."""
-    rows = [("question", study.question), ("expected beforehand", study.expected), ("verdict", found.verdict)]
+    rows = [("verdict", found.verdict)]
     rows += [("because" if number == 0 else "", reason) for number, reason in enumerate(found.reasons)]
     rows += [
         (f"power, {row.variant}", _power_text(row)) for row in power.itertuples() if row.variant == "forward"
     ]
     rows += [("prior work's threshold rule", found.prior_rule)]
+    rows += [("question", study.question), ("expected beforehand", study.expected)]
     rows += [("runs without answers", ", ".join(missing(study)) or "none")]
     return pd.DataFrame(rows, columns=["", "finding"]).set_index("")
 

@@ -21,7 +21,8 @@ STYLE = """<style>
 .sheet {display: grid; gap: .9em; margin: .6em 0}
 .sheet figure, .sheet .card {margin: 0; padding: .6em .8em; border: 1px solid #8886; border-radius: 6px}
 .sheet .row {display: flex; flex-wrap: wrap; gap: .5em; align-items: flex-end}
-.sheet img {width: 92px; height: 92px; border-radius: 4px; object-fit: cover; margin: 0}
+.sheet img {width: 92px; height: 92px; border-radius: 4px; object-fit: cover; margin: 0;
+  vertical-align: middle}
 .sheet .shown {display: inline-block; text-align: center; vertical-align: bottom; font-size: .85em; padding:
 2px} .sheet .right {outline: 3px solid #009E73; border-radius: 5px}
 .sheet .wrong {outline: 3px dashed #D55E00; border-radius: 5px}
@@ -57,12 +58,7 @@ def questions(examples: Iterable[Example], images: Path, names: Mapping[str, str
     cards = []
     for example in examples:
         kind = f"{example.topic}: {example.direction} {example.format}, {example.population} people"
-        turn = "".join(
-            _picture(images / part["image"], _alt(part["image"], names))
-            if part["type"] == "image"
-            else f"<span>{_lines(part['text'])}</span>"
-            for part in user_turn(example)
-        )
+        turn = "".join(_part(part, example, images, names) for part in user_turn(example))
         answer = f"<div>→ <b>{escape(answer_text(example))}</b></div>"
         cards.append(
             f'<div class="card"><div class="kind">{escape(kind)}</div><div>{turn}</div>{answer}</div>'
@@ -144,6 +140,17 @@ def _encoded(path: Path) -> str:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
+def _part(part: Mapping, example: Example, images: Path, names: Mapping[str, str]) -> str:
+    """One part of a turn; the pictures of a line-up stand side by side, the question below or above them."""
+    if part["type"] == "image":
+        return _picture(images / part["image"], _alt(part["image"], names))
+    text = part["text"]
+    if text.strip() == example.question:
+        return f"<div>{escape(text)}</div>"
+    ended = "<br>" if text.endswith("\n") and not example.lists_context else ""
+    return f"<span> {escape(text)} </span>{ended}"
+
+
 def _option(path: Path, alt: str, place: int, row) -> str:
     """A lettered picture of a line-up; solid frame: the right one, dashed: the one favoured instead."""
     favoured = max(range(len(row.choices)), key=lambda k: row.logprobs[k])
@@ -159,7 +166,3 @@ def _alt(name: str, names: Mapping[str, str]) -> str:
 def _token(token: str, supervised: bool, times: int) -> str:
     text = escape(token.replace("\n", "⏎")) + (f" ×{times}" if times > 1 else "")
     return f"<mark>{text}</mark>" if supervised else f"<span>{text}</span>"
-
-
-def _lines(text: str) -> str:
-    return escape(text).replace("\n", "<br>")

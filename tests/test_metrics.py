@@ -8,7 +8,7 @@ import pytest
 import synthetic
 from scipy import stats
 
-from mmrc_helpers import intervals, metrics
+from mmrc_helpers import intervals, metrics, reading
 from mmrc_helpers.study import UserError
 
 
@@ -184,6 +184,18 @@ def test_exposure_adds_phases_and_averages_seeds():
         600,
         0.25,
     )
+
+
+def test_the_table_of_cells_shows_harder_conditions_below_the_primary_one():
+    answers = synthetic.answers(people=40)
+    hard = answers[(answers["format"] == "choice") & (answers["topic"] == "identity")]
+    table = reading.cell_table(pd.concat([answers, hard.assign(distractors="matched", correct=0.0)]))
+    novel = table[table["population"] == "novel"].set_index("condition")
+    assert list(novel.index) == ["primary", "other scoring", "image first, matched"]
+    assert novel.loc["primary", "reverse/choice"].startswith("25.0\u00a0[")
+    assert novel.loc["primary", "gap in choice"].startswith("75.0")
+    assert novel.loc["image first, matched", "forward/choice"].startswith("0.0")
+    assert novel.loc["image first, matched", "forward/free"] == ""
 
 
 def test_answers_are_read_from_a_stage_folder(tmp_path):

@@ -125,7 +125,7 @@ def test_the_verdict_is_shown_and_written(study):
 
 def test_study_verbs_read_all_arms(study):
     assert set(mm.collect(study)["status"]) == {"evaluated"}
-    assert set(mm.score(study)["variant"]) == {"untrained", "naming", "forward"}
+    assert set(mm.score(study).index.get_level_values("variant")) == {"untrained", "naming", "forward"}
     for verb in (
         mm.plot_cells,
         mm.plot_matrix,
