@@ -1,5 +1,5 @@
-"""Runs one command and lets nothing of it survive: `python guard.py OWNER_PID COMMAND …`. When the owner dies,
-the command ends or the guard is told to stop, every process that the command started is killed. It uses the
+"""Runs a command and lets nothing of it survive: `python guard.py OWNER_PID COMMAND …`. When its owner dies,
+the command ends or it is told to stop itself, it kills every process that the command started. It uses the
 standard library only, for a quick start. Complete on Linux; elsewhere the process group must do."""
 
 import ctypes

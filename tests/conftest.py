@@ -1,0 +1,23 @@
+"""What several test files share."""
+
+from pathlib import Path
+
+import pytest
+
+from mmrc_helpers import store
+
+
+@pytest.fixture(scope="session")
+def artifacts_with_base(tmp_path_factory) -> Path:
+    """An artifacts folder for the whole test run, into which the committed base model is linked."""
+    root = tmp_path_factory.mktemp("study") / "artifacts"
+    link_base(root)
+    return root
+
+
+def link_base(root: Path) -> None:
+    """Links the repository's finished models into another artifacts folder, so they are not trained again."""
+    (root / "train").mkdir(parents=True)
+    for folder in (store.REPOSITORY / "artifacts" / "train").iterdir():
+        if store.is_complete(folder):
+            (root / "train" / folder.name).symlink_to(folder)
