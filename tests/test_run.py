@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -226,6 +227,29 @@ def test_a_killed_kernel_fails_its_notebook(place, capfd):
     assert runner.returncode == 1
     assert "FAILED waits-s0/01_data: its kernel died" in capfd.readouterr().out
     assert not any(map(is_alive, below))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_when_the_process_that_executes_is_ended_its_kernel_ends_too(place, capfd, number):
+    runner, below = start_waiting(place)
+    os.kill(below[0], number)  # the runner's only child
+    runner.communicate(timeout=30)
+    assert runner.returncode == 1
+    assert "FAILED waits-s0/01_data: " in capfd.readouterr().out
+    deadline = time.monotonic() + 5
+    while any(map(is_alive, below)):
+        assert time.monotonic() < deadline, "a kernel outlived its notebook"
+        time.sleep(0.05)
+
+
+def test_a_place_that_cannot_be_written_is_one_clear_sentence_and_status_2(place, capfd, monkeypatch):
+    write_study(place, "a: {}")
+    (place / "file").touch()
+    monkeypatch.setenv("MMRC_ARTIFACTS", str(place / "file" / "artifacts"))
+    assert run.main(command(place)) == 2
+    assert re.fullmatch(
+        "error: cannot write to .*; set MMRC_ARTIFACTS to a folder of yours\n", capfd.readouterr().err
+    )
 
 
 def test_the_executed_notebook_carries_its_parameters(place):
