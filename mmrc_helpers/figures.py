@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from mmrc_helpers import drawing, intervals
 from mmrc_helpers.intervals import percent
-from mmrc_helpers.metrics import CELLS
+from mmrc_helpers.records import CELLS
 
 
 def cells(scores: pd.DataFrame, arms: Sequence[str] = ()) -> Figure:

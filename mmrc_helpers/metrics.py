@@ -12,16 +12,11 @@ import pandas as pd
 from scipy import stats
 
 from mmrc_helpers import intervals, store
+from mmrc_helpers.records import CELLS
 from mmrc_helpers.study import UserError
 
 DIRECTIONS = ("forward", "reverse")
-FORMATS = ("free", "choice", "judge")
-CELLS = tuple(f"{direction}/{format}" for direction in DIRECTIONS for format in FORMATS)
-POPULATIONS = (
-    "novel",
-    "two_way",
-    "background",
-)  # two_way: novel people taught in every cell (the `mixed` arm)
+POPULATIONS = ("novel", "two_way", "background")  # two_way: novel people taught in every cell
 CELL = ["population", "topic", "direction", "format", "order", "distractors", "drop"]
 
 
@@ -229,40 +224,33 @@ def per_person(answers: pd.DataFrame) -> pd.DataFrame:
 
 
 def consistency(answers: pd.DataFrame, format: str = "choice") -> pd.DataFrame:
-    """Persons right in both directions of a format, in one only, or in none (shares per variant and
-    population).
+    """Persons right in both directions of a format, in one only, or in none (shares per variant, population).
 
     A person is right in a cell when at least half of the answers are.
     """
-    people = per_person(answers)
-    forward, reverse = f"forward/{format}", f"reverse/{format}"
-    columns = ["both", "forward_only", "reverse_only", "neither", "people"]
-    if not {forward, reverse} <= set(people.columns):
-        return pd.DataFrame(columns=["variant", "population", *columns])
-    people = people[[forward, reverse]].dropna() >= 0.5
-    f, r = people[forward], people[reverse]
-    sides = pd.DataFrame(
-        {"both": f & r, "forward_only": f & ~r, "reverse_only": ~f & r, "neither": ~f & ~r},
-        index=people.index,
-    )
-    grouped = sides.groupby(["variant", "population"], sort=False)
+    right = _both_directions(answers, format) >= 0.5
+    f, r = right["forward"], right["reverse"]
+    sides = {"both": f & r, "forward_only": f & ~r, "reverse_only": ~f & r, "neither": ~f & ~r}
+    grouped = pd.DataFrame(sides, index=right.index).groupby(["variant", "population"], sort=False)
     return grouped.mean().assign(people=grouped.size()).reset_index()
 
 
 def gaps(answers: pd.DataFrame, format: str = "choice") -> pd.DataFrame:
-    """Forward minus reverse accuracy within a format, paired by person: gap, low, high per variant and
+    """Forward minus reverse accuracy within a format, paired by person: gap, low, high per variant,
     population."""
-    people = per_person(answers)
-    forward, reverse = f"forward/{format}", f"reverse/{format}"
-    if not {forward, reverse} <= set(people.columns):
-        return pd.DataFrame(columns=["variant", "population", "people", "gap", "low", "high"])
-    difference = (people[forward] - people[reverse]).dropna()
+    both = _both_directions(answers, format)
     rows = []
-    for (variant, population), values in difference.groupby(["variant", "population"], sort=False):
-        gap, low, high = intervals.paired_interval(values)
-        row = {"variant": variant, "population": population, "people": len(values)}
+    for (variant, population), part in both.groupby(["variant", "population"], sort=False):
+        gap, low, high = intervals.paired_interval(part["forward"] - part["reverse"])
+        row = {"variant": variant, "population": population, "people": len(part)}
         rows.append(row | {"gap": gap, "low": low, "high": high})
     return pd.DataFrame(rows, columns=["variant", "population", "people", "gap", "low", "high"])
+
+
+def _both_directions(answers: pd.DataFrame, format: str) -> pd.DataFrame:
+    """Mean scores `forward` and `reverse` of each person who was asked in both directions of a format."""
+    people = per_person(answers).reindex(columns=[f"{direction}/{format}" for direction in DIRECTIONS])
+    return people.set_axis(DIRECTIONS, axis=1).dropna()
 
 
 def drops(scores: pd.DataFrame) -> pd.DataFrame:

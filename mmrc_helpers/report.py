@@ -12,18 +12,28 @@ TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
 def render_html(notebook: Path, page: Path) -> Path:
-    """Write an executed notebook as one HTML page; its title is the notebook's first heading. Returns the
+    """Write an executed notebook as one HTML page; its title is the first heading and the run. Returns the
     page."""
     import nbformat
     from nbconvert import HTMLExporter
 
     content = nbformat.read(notebook, as_version=4)
+    heading, run = title_of(content), run_of(content)
+    resources = {"run": run, "title": f"{heading} ({run})" if run else heading}
     exporter = HTMLExporter(
         template_name="report", extra_template_basedirs=[str(TEMPLATES)], anchor_link_text=""
     )
-    html, _ = exporter.from_notebook_node(content, resources={"title": title_of(content)})
+    html, _ = exporter.from_notebook_node(content, resources=resources)
     store.write_text(page, html)
     return page
+
+
+def run_of(content) -> str:
+    """The parameters a notebook was executed with, in words; empty for a notebook that papermill did not
+    execute."""
+    given = content.metadata.get("papermill", {}).get("parameters", {})
+    named = {name: given[name] for name in ("study", "variant", "seed") if name in given}
+    return ", ".join(f"{k} {Path(v).stem if k == 'study' else v}" for k, v in named.items())
 
 
 def title_of(content) -> str:

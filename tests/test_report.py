@@ -26,12 +26,15 @@ def page(tmp_path) -> str:
     ]
     code = new_code_cell(f"name = '{HOSTILE}'", outputs=outputs, execution_count=1)
     cells = [new_markdown_cell("# Faces & `names`"), code]
-    nbformat.write(new_notebook(cells=cells), tmp_path / "note.ipynb")
+    papermill = {"parameters": {"study": "params/small.yaml", "variant": "forward", "seed": 0}}
+    nbformat.write(new_notebook(cells=cells, metadata={"papermill": papermill}), tmp_path / "note.ipynb")
     return render_html(tmp_path / "note.ipynb", tmp_path / "note.html").read_text(encoding="utf-8")
 
 
 def test_a_page_names_its_language_and_its_title(page):
-    assert '<html lang="en">' in page and "<title>Faces &amp; names</title>" in page and "<main" in page
+    title = "<title>Faces &amp; names (study small, variant forward, seed 0)</title>"
+    assert '<html lang="en">' in page and title in page and "<main" in page
+    assert '<p class="run">study small, variant forward, seed 0</p>' in page
 
 
 def test_a_page_asks_nothing_of_the_network(page):
