@@ -207,6 +207,8 @@ def plot_gates(opened, arm: str = "forward"):
     from mmrc_helpers import drawing, figures, gates, reading
 
     answers = reading.arm(opened, arm)
+    if answers.empty:
+        return _note(f"This study has no evaluated arm {arm}, from which gates are read.")
     return drawing.image(figures.gates(gates.gate_table(answers), gates.power_table(answers)))
 
 
@@ -217,7 +219,7 @@ def show_mistakes(opened, arm: str = "forward", count: int = 6):
 
     answers = metrics.pick(reading.arm(opened, arm), population="novel", correct=0)
     if answers.empty:
-        return _note("No mistakes on novel people.")
+        return _note(f"No mistakes on novel people in the arm {getattr(opened, 'variant', arm)}.")
     seed = int(answers["seed"].min())
     wrong = answers[answers["seed"] == seed].groupby(["direction", "format"]).head(1).head(count)
     run = opened if hasattr(opened, "seed") else find_run(opened, arm, seed)

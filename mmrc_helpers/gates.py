@@ -104,10 +104,10 @@ def verdict(answers: pd.DataFrame) -> Verdict:
     passed, found = gates(forward), _findings(forward)
     failed = [gate.reason for gate in passed if not gate.passed]
     bound, bound_reason = _format_bound(naming)
-    if not failed and found.at_chance.shown and found.gap[1] > GAP and found.seeds >= SEEDS:
+    if not failed and found.at_chance.shown and found.gap[1] > GAP and len(found.seeds) >= SEEDS:
         name, reasons = (
             CONFIRMED,
-            [found.reverse_text, found.chance_text, found.gap_text, f"{found.seeds} seeds"],
+            [found.reverse_text, found.chance_text, found.gap_text, f"{len(found.seeds)} seeds"],
         )
     elif not failed and bound and found.gap[2] < MARGIN:
         name, reasons = FORMAT_BOUND, [bound_reason, f"no direction gap in `forward`: {found.gap_text}"]
@@ -158,7 +158,7 @@ def power_table(answers: pd.DataFrame) -> pd.DataFrame:
 class _Findings:
     """Reverse choice on novel people in the `forward` arm, and its paired distance from forward choice."""
 
-    seeds: int
+    seeds: tuple[float, ...]  # reverse choice of each seed
     people: int
     reverse: tuple[float, float, float]
     gap: tuple[float, float, float]
@@ -166,7 +166,9 @@ class _Findings:
 
     @property
     def reverse_text(self) -> str:
-        return f"reverse choice on novel people {percent(*self.reverse)}, {self.people} people"
+        seeds = ", ".join(percent(share) for share in self.seeds)
+        told = f"reverse choice on novel people {percent(*self.reverse)}, {self.people} people"
+        return f"{told} (by seed: {seeds})"
 
     @property
     def chance_text(self) -> str:
@@ -184,7 +186,7 @@ def _findings(arm: pd.DataFrame) -> _Findings:
     cell = metrics.pick(novel, **_cell("reverse/choice"))
     gap = metrics.gaps(novel)[["gap", "low", "high"]].to_numpy(float)
     return _Findings(
-        seeds=cell["seed"].nunique(),
+        seeds=tuple(cell.groupby("seed")["correct"].mean()),
         people=cell["person"].nunique(),
         reverse=intervals.mean_interval(cell["correct"], cell["person"]),
         gap=tuple(gap[0]) if len(gap) else (np.nan, np.nan, np.nan),
@@ -214,8 +216,8 @@ def _missing(found: _Findings) -> Iterable[str]:
     yield found.reverse_text
     yield found.chance_text
     yield found.gap_text + ("" if found.gap[1] > GAP else f", not wholly above {percent(GAP)}")
-    if found.seeds < SEEDS:
-        yield f"{found.seeds} of the {SEEDS} seeds that a confirmation needs"
+    if len(found.seeds) < SEEDS:
+        yield f"{len(found.seeds)} of the {SEEDS} seeds that a confirmation needs"
     power = intervals.equivalence_power(found.people, found.at_chance.chance, MARGIN) if found.people else 0.0
     if not found.at_chance.shown and power < 0.80:
         yield f"missing power: {found.people} people show a true chance with probability {percent(power)}"

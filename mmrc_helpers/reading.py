@@ -167,14 +167,9 @@ def show_whole_tables() -> None:
 
 
 def arm(opened: Run | Study, name: str) -> pd.DataFrame:
-    """The answers of a run, or those of one arm of a study. Raises UserError if the arm is not evaluated."""
+    """The answers of a run, or those of one arm of a study; empty if the study has no such arm evaluated."""
     found = answers(opened)
-    name = opened.variant if isinstance(opened, Run) else name
-    if not (found["variant"] == name).any():
-        raise UserError(
-            f"{opened.name}: no evaluated variant {name}; choose arm= from {list(found['variant'].unique())}"
-        )
-    return found[found["variant"] == name]
+    return found if isinstance(opened, Run) else found[found["variant"] == name]
 
 
 def verdict_table(study: Study, found: gates.Verdict, power: pd.DataFrame) -> pd.DataFrame:

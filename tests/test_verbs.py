@@ -138,9 +138,10 @@ def test_study_verbs_read_all_arms(study):
     assert "simulated" in mm.show_provenance(study).data and "<img" in mm.show_mistakes(study).data
 
 
-def test_the_matrix_belongs_to_its_study(study_file, tmp_path, monkeypatch):
-    study = mm.open_study("base")
-    assert "no transfer matrix" in mm.plot_matrix(study).data
+def test_verbs_for_what_a_study_lacks_say_so(study):
+    assert "no evaluated arm both" in mm.plot_gates(study, "both").data
+    assert "arm both" in mm.show_mistakes(study, "both").data
+    assert "no transfer matrix" in mm.plot_matrix(mm.open_study("base")).data
 
 
 def test_an_unknown_variant_names_its_neighbour(study_file):
