@@ -91,34 +91,25 @@ def gate_table(answers: pd.DataFrame) -> pd.DataFrame:
 def verdict(answers: pd.DataFrame) -> Verdict:
     """The verdict of a study from the answers of all its variants and seeds."""
     arms = dict(tuple(answers.groupby("variant", sort=False)))
-    naming = arms.get("naming")
     if "forward" not in arms:
-        return Verdict(
-            INCONCLUSIVE,
-            ("the study has no variant `forward`, from which the verdict is read",),
-            "not applicable",
-            (),
-            (),
-        )
-    forward = arms["forward"]
-    passed, found = gates(forward), _findings(forward)
-    failed = [gate.reason for gate in passed if not gate.passed]
-    bound, bound_reason = _format_bound(naming)
-    if not failed and found.at_chance.shown and found.gap[1] > GAP and len(found.seeds) >= SEEDS:
-        name, reasons = (
-            CONFIRMED,
-            [found.reverse_text, found.chance_text, found.gap_text, f"{len(found.seeds)} seeds"],
-        )
-    elif not failed and bound and found.gap[2] < MARGIN:
-        name, reasons = FORMAT_BOUND, [bound_reason, f"no direction gap in `forward`: {found.gap_text}"]
-    elif not failed and found.reverse[1] > RECOVERED:
-        name, reasons = (
-            REFUTED,
-            [f"the whole interval lies above {percent(RECOVERED)}: {found.reverse_text}", found.gap_text],
-        )
-    else:
-        name, reasons = INCONCLUSIVE, [*(f"gate failed: {reason}" for reason in failed), *_missing(found)]
-    return Verdict(name, (*reasons, bound_reason), prior_rule(forward), passed, tuple(_numbers(arms)))
+        lacking = "the study has no variant `forward`, from which the verdict is read"
+        return Verdict(INCONCLUSIVE, (lacking,), "not applicable", (), tuple(_numbers(arms)))
+    checked, found = gates(arms["forward"]), _findings(arms["forward"])
+    failed = [f"gate failed: {gate.reason}" for gate in checked if not gate.passed]
+    bound, beside = _format_bound(arms.get("naming"))
+    name = INCONCLUSIVE if failed else _name(found, bound)
+    lacking = [*failed, *_missing(found)] if name == INCONCLUSIVE else []
+    reasons = (*lacking, found.reverse_text, found.chance_text, found.gap_text, beside)
+    return Verdict(name, reasons, prior_rule(arms["forward"]), checked, tuple(_numbers(arms)))
+
+
+def _name(found: "_Findings", bound: bool) -> str:
+    """The verdict when all gates pass."""
+    if found.at_chance.shown and found.gap[1] > GAP and len(found.seeds) >= SEEDS:
+        return CONFIRMED
+    if bound and found.gap[2] < MARGIN:
+        return FORMAT_BOUND
+    return REFUTED if found.reverse[1] > RECOVERED else INCONCLUSIVE
 
 
 def prior_rule(answers: pd.DataFrame) -> str:
@@ -212,12 +203,13 @@ def _format_bound(naming: pd.DataFrame | None) -> tuple[bool, str]:
 
 
 def _missing(found: _Findings) -> Iterable[str]:
-    """What a confirmation or a refutation lacks."""
-    yield found.reverse_text
-    yield found.chance_text
-    yield found.gap_text + ("" if found.gap[1] > GAP else f", not wholly above {percent(GAP)}")
+    """What a confirmation lacks."""
+    if not found.gap[1] > GAP:
+        yield f"the gap within the choice format is not wholly above {percent(GAP)}"
     if len(found.seeds) < SEEDS:
         yield f"{len(found.seeds)} of the {SEEDS} seeds that a confirmation needs"
+    if not found.at_chance.shown:
+        yield "reverse choice is not shown to be at chance"
     power = intervals.equivalence_power(found.people, found.at_chance.chance, MARGIN) if found.people else 0.0
     if not found.at_chance.shown and power < 0.80:
         yield f"missing power: {found.people} people show a true chance with probability {percent(power)}"

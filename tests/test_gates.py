@@ -37,7 +37,9 @@ def test_the_reasons_carry_numbers_and_intervals():
     said = " | ".join(verdict.reasons)
     assert "reverse choice on novel people 25 % [21, 29], 480 people" in said
     assert (
-        "equivalent to chance 25 % ± 10 points" in said and "forward − reverse" in said and "3 seeds" in said
+        "equivalent to chance 25 % ± 10 points" in said
+        and "forward − reverse" in said
+        and "(by seed: 25 %, 25 %, 25 %)" in said
     )
     assert "`naming` arm: forward free 100 %" in said
 
