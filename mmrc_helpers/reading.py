@@ -76,11 +76,12 @@ def losses(run: Run) -> pd.DataFrame:
 
 
 def exposure(opened: Run | Study) -> pd.DataFrame:
-    """What training showed, one row per variant (means over seeds)."""
+    """What finished training showed, one row per variant (means over seeds)."""
     rows = [
         {"variant": run.variant, "seed": run.seed, **store.read_json(stage.folder / "exposure.json")}
-        for run in runs_of(opened)
+        for run in ((opened,) if isinstance(opened, Run) else opened.runs)
         for stage in stages.train_stages(run)
+        if store.is_complete(stage.folder)
     ]
     return metrics.exposure(rows)
 

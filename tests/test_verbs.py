@@ -13,7 +13,7 @@ import pytest
 from IPython.display import HTML, Image
 
 import mmrc_helpers as mm
-from mmrc_helpers import gates, store
+from mmrc_helpers import gates, stages, store
 from mmrc_helpers.study import UserError
 
 TABLES = (
@@ -114,6 +114,17 @@ def test_the_untrained_control_has_no_training_to_show(study_file):
     run = mm.open_run(study_file, "untrained", 0)
     for verb in (mm.train, mm.show_batch, mm.plot_loss, mm.check_exposure):
         assert "o phases" in verb(run).data
+
+
+def test_training_is_shown_before_there_are_answers(run, tmp_path, monkeypatch):
+    for stage in (stages.data_stage(run), *stages.train_stages(run)):
+        link = tmp_path / stage.folder.relative_to(store.artifacts_root())
+        link.parent.mkdir(exist_ok=True)
+        link.symlink_to(stage.folder)
+    monkeypatch.setenv("MMRC_ARTIFACTS", str(tmp_path))
+    for verb in (mm.make_data, mm.check_data, mm.train, mm.check_exposure):
+        assert isinstance(verb(run), pd.DataFrame)
+    assert mm.plot_loss(run) and mm.show_batch(run)
 
 
 def test_the_verdict_is_shown_and_written(study):
