@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from mmrc_helpers import drawing, intervals
 from mmrc_helpers.intervals import percent
-from mmrc_helpers.records import CELLS
+from mmrc_helpers.records import CELLS, LETTERS, VERDICTS
 
 
 def cells(scores: pd.DataFrame, arms: Sequence[str] = ()) -> Figure:
@@ -95,40 +95,37 @@ def answers(shares: pd.DataFrame, population: str = "novel") -> Figure:
     """How often each letter or verdict was favoured (metrics.answer_shares), stacked per arm, with even
     shares marked."""
     shares = shares[shares["population"] == population]
-    kinds = [(d, f) for f in ("choice", "judge") for d in ("forward", "reverse")]
     arms = list(dict.fromkeys(shares["variant"]))
     figure = Figure(figsize=(11, 1.3 + 0.38 * len(arms)), layout="constrained")
-    worst = []
-    for axes, (direction, format) in zip(figure.subplots(1, 4, sharey=True), kinds, strict=True):
+    panels = [(d, f) for f in ("choice", "judge") for d in ("forward", "reverse")]
+    told = []
+    for axes, (direction, format) in zip(figure.subplots(1, 4, sharey=True), panels, strict=True):
         part = shares[(shares["direction"] == direction) & (shares["format"] == format)]
-        table = part.pivot_table(index="variant", columns="pick", values="share", fill_value=0.0).reindex(
-            arms
+        _stack(axes, part, arms)
+        axes.set(
+            xlim=(0, 1), xticks=[], yticks=range(len(arms)), yticklabels=arms, ylim=(len(arms) - 0.5, -0.5)
         )
-        left = np.zeros(len(arms))
-        for k, name in enumerate(table.columns):
-            width = table[name].fillna(0).to_numpy()
-            axes.barh(
-                arms,
-                width,
-                left=left,
-                color=drawing.COLOURS[k],
-                hatch=drawing.HATCHES[k],
-                edgecolor="white",
-                linewidth=0.8,
-            )
-            for y, share in enumerate(width):
-                if share >= 0.08:
-                    drawing.boxed(axes, left[y] + share / 2, y, f"{name[:1]} {100 * share:.0f}")
-            left += width
-        for edge in np.arange(1, len(table.columns)) / max(1, len(table.columns)):
-            axes.axvline(edge, color="black", linewidth=0.8, linestyle=":")
-        axes.set(title=f"{direction} {format}", xlim=(0, 1), xticks=[])
-        axes.title.set_fontsize(10)
-        axes.invert_yaxis() if not axes.yaxis_inverted() else None
+        axes.set_title(f"{direction} {format}", fontsize=10)
         if len(part):
             top = part.loc[part["share"].idxmax()]
-            worst.append(f"{direction} {format} at most {percent(top.share)} ({top.pick}, {top.variant})")
-    return drawing.described(figure, f"Share of each answer, {population} people: " + "; ".join(worst) + ".")
+            told.append(f"{direction} {format} at most {percent(top.share)} ({top.pick}, {top.variant})")
+    return drawing.described(figure, f"Share of each answer, {population} people: " + "; ".join(told) + ".")
+
+
+def _stack(axes: Axes, part: pd.DataFrame, arms: list[str]) -> None:
+    """One bar per arm, cut by answer; the colour of an answer is the same in every panel."""
+    left = np.zeros(len(arms))
+    for name, rows in part.sort_values("pick").groupby("pick"):
+        place = LETTERS.index(name) if name in LETTERS else VERDICTS.index(name)
+        width = rows.set_index("variant")["share"].reindex(arms).fillna(0).to_numpy()
+        style = {"color": drawing.COLOURS[place], "hatch": drawing.HATCHES[place], "edgecolor": "white"}
+        axes.barh(range(len(arms)), width, left=left, **style)
+        for y, share in enumerate(width):
+            if share >= 0.08:
+                drawing.boxed(axes, left[y] + share / 2, y, f"{name[:1]} {100 * share:.0f}")
+        left += width
+    for edge in np.arange(part["even"].max(), 0.999, part["even"].max()) if len(part) else ():
+        axes.axvline(edge, color="black", linewidth=0.9, linestyle=":")
 
 
 def storage(table: pd.DataFrame) -> Figure:
@@ -191,7 +188,7 @@ def drops(table: pd.DataFrame) -> Figure:
     kinds = [k for k in ("none", "image", "text") if k in table.columns]
     told = []
     for axes, arm in zip(panels, arms, strict=False):
-        part = table[table["variant"] == arm].drop_duplicates(["direction", "format"])
+        part = table[table["variant"] == arm]
         for k, kind in enumerate(kinds):
             at = [CELLS.index(f"{r.direction}/{r.format}") + 0.24 * (k - 1) for r in part.itertuples()]
             label = {"none": "whole question", "image": "picture dropped", "text": "text dropped"}[kind]

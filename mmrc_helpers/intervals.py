@@ -12,7 +12,7 @@ from scipy import stats
 DRAWS = 4000  # bootstrap resamples: the 2.5th percentile then rests on 100 of them
 
 
-def clopper_pearson(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
+def clopper_pearson(successes: float, n: int, level: float = 0.95) -> tuple[float, float]:
     """The exact interval of Clopper and Pearson (1934). Without answers (n = 0) it is (0, 1)."""
     tail = (1 - level) / 2
     low = stats.beta.ppf(tail, successes, n - successes + 1) if successes > 0 else 0.0
@@ -32,8 +32,8 @@ def mean_interval(values: Sequence, clusters: Sequence, level: float = 0.95) -> 
         return np.nan, np.nan, np.nan
     sums, counts = _per_cluster(values, clusters)
     mean, binary = values.mean(), np.isin(values, (0.0, 1.0)).all()
-    if binary and (counts.max() == 1 or mean in (0.0, 1.0)):
-        return float(mean), *clopper_pearson(round(mean * len(sums)), len(sums), level)
+    if (binary and counts.max() == 1) or np.ptp(sums / counts) == 0:
+        return float(mean), *clopper_pearson(mean * len(sums), len(sums), level)
     tail = (1 - level) / 2
     low, high = np.quantile(_resampled_means(sums, counts), (tail, 1 - tail))
     return float(mean), float(low), float(high)
@@ -83,7 +83,7 @@ def equivalence(values: Sequence, clusters: Sequence, chance: float, margin: flo
         return Equivalence(np.nan, np.nan, np.nan, chance, margin, 1.0)
     sums, counts = _per_cluster(values, clusters)
     mean, low, high = mean_interval(values, clusters, level=0.90)
-    if counts.max() == 1 or values.mean() in (0.0, 1.0):
+    if counts.max() == 1 or np.ptp(sums / counts) == 0:
         right, n = round(values.mean() * len(sums)), len(sums)
         below = stats.binom.cdf(right, n, min(1.0, chance + margin))
         above = stats.binom.sf(right - 1, n, max(0.0, chance - margin))

@@ -109,18 +109,16 @@ def picked_shares(cell: pd.DataFrame) -> pd.Series:
 
 
 def answer_shares(answers: pd.DataFrame) -> pd.DataFrame:
-    """Letters and verdicts favoured per variant, population, direction and format: columns pick, share,
-    people."""
-    asked = answers[
-        (answers["drop"] == "none") & (answers["topic"] == "identity") & (answers["format"] != "free")
-    ]
+    """How often each letter and verdict was favoured, per variant, population, direction and format: columns
+    pick, share, even (the share of each when all are favoured alike)."""
+    asked = answers[(answers["drop"] == "none") & (answers["topic"] == "identity")]
     keys = ["variant", "population", "direction", "format"]
     rows = [
-        dict(zip(keys, key, strict=True)) | {"pick": name, "share": share, "people": cell["person"].nunique()}
-        for key, cell in asked.groupby(keys, sort=False)
+        dict(zip(keys, key, strict=True)) | {"pick": name, "share": share, "even": chance(cell)}
+        for key, cell in asked[asked["format"] != "free"].groupby(keys, sort=False)
         for name, share in picked_shares(cell).sort_index().items()
     ]
-    return pd.DataFrame(rows, columns=[*keys, "pick", "share", "people"])
+    return pd.DataFrame(rows, columns=[*keys, "pick", "share", "even"])
 
 
 def judges(answers: pd.DataFrame) -> pd.DataFrame:
@@ -254,16 +252,16 @@ def _both_directions(answers: pd.DataFrame, format: str) -> pd.DataFrame:
 
 
 def drops(scores: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy with the picture or the text destroyed beside the undropped one: columns none, image, text,
-    chance."""
-    asked = scores[(scores["topic"] == "identity") & (scores["population"] == "novel")]
-    keys = ["variant", "direction", "format", "order", "distractors"]
-    table = asked.pivot_table(index=keys, columns="drop", values="accuracy", sort=False)
-    table = table.reindex(columns=[c for c in ("none", "image", "text") if c in table.columns])
-    chances = asked[asked["drop"] == "none"].set_index(keys)["chance"]
-    return (
-        table.join(chances).reset_index() if set(table.columns) - {"none"} else table.iloc[:0].reset_index()
+    """Accuracy of novel people in the primary cells, whole and with a part destroyed: columns none, image,
+    text, chance. Empty when nothing was dropped."""
+    kinds = [kind for kind in ("none", "image", "text") if (scores["drop"] == kind).any()]
+    asked = pd.concat([pick(scores, population="novel", drop=kind) for kind in kinds])
+    keys = ["variant", "direction", "format"]
+    table = asked.pivot_table(index=keys, columns="drop", values="accuracy", sort=False).reindex(
+        columns=kinds
     )
+    whole = table.join(asked[asked["drop"] == "none"].set_index(keys)["chance"]).reset_index()
+    return whole if len(kinds) > 1 else whole.iloc[:0]
 
 
 def matrix(scores: pd.DataFrame, trained: Mapping[str, str], population: str = "novel") -> pd.DataFrame:

@@ -41,6 +41,11 @@ def test_unanimous_persons_still_leave_doubt():
     )
 
 
+def test_a_habit_that_makes_everyone_half_right_is_no_certainty():
+    values, people = np.tile([1.0, 0.0], 16), np.repeat(np.arange(16), 2)  # "Wrong" to every judgement
+    assert intervals.mean_interval(values, people) == pytest.approx((0.5, *intervals.clopper_pearson(8, 16)))
+
+
 def test_the_clustered_interval_covers_about_as_often_as_it_says():
     rng, covered = np.random.default_rng(0), 0
     for _ in range(300):
@@ -154,6 +159,15 @@ def test_drops_stand_beside_the_whole_question():
     assert metrics.drops(metrics.score(synthetic.answers(people=8))).empty
 
 
+def test_drops_are_read_in_the_primary_condition():
+    answers = synthetic.answers(people=8, drops=("image",))
+    hard = answers[answers["format"] == "choice"].assign(distractors="matched", correct=0.0)
+    table = metrics.drops(metrics.score(pd.concat([hard, answers])))
+    assert (
+        len(table) == 6 and table.set_index(["direction", "format"]).loc[("forward", "choice"), "none"] == 1.0
+    )
+
+
 def test_the_transfer_matrix_has_trained_rows_and_tested_columns():
     arms = {"a": {"forward/free": 1.0}, "b": {"reverse/choice": 1.0}}
     scores = metrics.score(synthetic.study(arms, seeds=(0,), people=40))
@@ -168,7 +182,7 @@ def test_the_transfer_matrix_has_trained_rows_and_tested_columns():
 def test_answer_shares_show_a_favoured_letter():
     shares = metrics.answer_shares(synthetic.answers(people=20, collapse="C"))
     letters = shares[(shares["population"] == "novel") & (shares["format"] == "choice")]
-    assert set(letters["pick"]) == {"C"} and set(letters["share"]) == {1.0}
+    assert set(letters["pick"]) == {"C"} and set(letters["share"]) == {1.0} and set(letters["even"]) == {0.25}
     balanced = metrics.answer_shares(synthetic.answers(people=20))
     assert balanced[balanced["format"] == "choice"]["share"].tolist() == pytest.approx([0.25] * 16)
 
