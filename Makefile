@@ -14,7 +14,7 @@ test: environment  ## the fast tests
 	@$(PYTHON) -m pytest
 
 lab: environment  ## opens the notebooks in JupyterLab
-	@$(PYTHON) -m jupyter lab --notebook-dir=. notebooks
+	@$(PYTHON) -m jupyter lab --notebook-dir=notebooks
 
 report: environment  ## writes the report of a study again: make report STUDY=reversal
 	@$(PYTHON) -m mmrc_helpers.run $(STUDY) --redo report
