@@ -30,7 +30,8 @@ class Tokens:
 
 
 class Pictures:
-    """Pictures of a data folder, ready for a model: image processor output, or features of the frozen vision part."""
+    """Pictures of a data folder, ready for a model: image processor output, or features of the frozen vision
+    part."""
 
     def __init__(
         self, folder: Path, names: Sequence[str], processor, drawn: Mapping[str, Image.Image] | None = None
@@ -53,7 +54,8 @@ class Pictures:
 
     @torch.no_grad()
     def freeze(self, model, device: torch.device) -> None:
-        """Replaces the patches by the vision part's features, computed once in float32 order-fixed batches."""
+        """Replaces the patches by the vision part's features, computed once in float32 order-fixed
+        batches."""
         outputs = []
         for first in range(0, len(self.patches), IMAGE_BATCH):
             patches_PD = torch.cat(self.patches[first : first + IMAGE_BATCH]).to(device)
@@ -105,7 +107,8 @@ def read_image(path: Path) -> Image.Image:
 
 @dataclass(frozen=True)
 class Encoder:
-    """Turns conversations into Tokens and Tokens into batches, for one processor, model and set of pictures."""
+    """Turns conversations into Tokens and Tokens into batches, for one processor, model and set of
+    pictures."""
 
     processor: object
     pictures: Pictures
@@ -156,7 +159,8 @@ class Encoder:
         return prompt(example, shift, self.describe if twin else _picture)
 
     def batch(self, rows: Sequence[Tokens], left: bool = False) -> dict:
-        """Padded tensors for the model: input_ids_BT, attention_mask_BT, labels_BT, mm_token_type_ids_BT and pictures.
+        """Padded tensors for the model: input_ids_BT, attention_mask_BT, labels_BT, mm_token_type_ids_BT and
+        pictures.
 
         left: pad on the left, for generation.
         """
@@ -182,8 +186,9 @@ class Encoder:
     ) -> torch.Tensor:
         """Qwen-VL's three rotary positions of every token, (3, B, T), for the whole batch at once.
 
-        Text advances all three axes by one; a picture keeps its first position on the time axis, spans its grid on the
-        other two, and advances the position by the longer side of its grid (arXiv 2409.12191, section 2.1).
+        Text advances all three axes by one; a picture keeps its first position on the time axis, spans its
+        grid on the other two, and advances the position by the longer side of its grid (arXiv 2409.12191,
+        section 2.1).
         """
         positions_3BT = np.zeros((3, *is_image_BT.shape), dtype=np.int64)
         image_BT, real_BT = is_image_BT.numpy().astype(bool), mask_BT.numpy().astype(bool)

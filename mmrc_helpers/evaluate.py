@@ -1,8 +1,9 @@
-"""Ask a model the test questions: `deepspeed --module mmrc_helpers.evaluate FOLDER`, where FOLDER holds recipe.json.
+"""Ask a model the test questions: `deepspeed --module mmrc_helpers.evaluate FOLDER`, where FOLDER holds
+recipe.json.
 
-An answer is scored twice: by the log-probability of its options, averaged over option orders, and by strict parsing of
-what the model generates. The questions are cut into chunks that depend on nothing but the questions, and every process
-takes every k-th chunk, so one process and many give the same file.
+An answer is scored twice: by the log-probability of its options, averaged over option orders, and by strict
+parsing of what the model generates. The questions are cut into chunks that depend on nothing but the
+questions, and every process takes every k-th chunk, so one process and many give the same file.
 """
 
 import json
@@ -137,7 +138,8 @@ class Asker:
         return [self.row(*item) for item in zip(chunk, shown, scored, picks, texts, stored, strict=True)]
 
     def without(self, example: Example, drop: str) -> Example:
-        """The example after a drop: noise for its pictures, or random words for its question and its named options."""
+        """The example after a drop: noise for its pictures, or random words for its question and its named
+        options."""
         rng = random.Random(f"{example.id}/{drop}")
         if drop == "image":
             noise = {
@@ -157,11 +159,9 @@ class Asker:
         """As many random words as the text has."""
         return " ".join(rng.choices(self.words, k=len(text.split())))
 
-    # --- scores -------------------------------------------------------------------------------------------------------
-
     def option_logprobs(self, examples: Sequence[Example]) -> tuple[list[np.ndarray], list[list[str]]]:
-        """Log-probabilities of every example's options in canonical order, normalised over the options and averaged
-        over option orders, and the option favoured in each order."""
+        """Log-probabilities of every example's options in canonical order, normalised over the options and
+        averaged over option orders, and the option favoured in each order."""
         requests, owners = [], []
         for row, example in enumerate(examples):
             for shift in range(self.orders(example)):
@@ -170,7 +170,7 @@ class Asker:
                     owners.append((row, shift))
         logprobs = iter(self.continuations(requests))
         found = {}
-        for row, shift in dict.fromkeys(owners):
+        for row, _ in dict.fromkeys(owners):
             found.setdefault(row, []).append(_normalised([next(logprobs) for _ in _options(examples[row])]))
         return self._averaged(examples, found)
 
@@ -239,10 +239,11 @@ class Asker:
         return texts
 
     def storage(self, examples: Sequence[Example | None]) -> list[list[float] | None]:
-        """For each line-up, log p(name | picture k) less its mean over the names in the line-up; None for other rows.
+        """For each line-up, log p(name | picture k) less its mean over the names in the line-up; None for
+        other rows.
 
-        The subtraction removes what a picture does to every name, so that the largest value says which picture the
-        model binds to the name: knowledge that is stored, reachable or not.
+        The subtraction removes what a picture does to every name, so that the largest value says which
+        picture the model binds to the name: knowledge that is stored, reachable or not.
         """
         requests = []
         for example in filter(_is_lineup, examples):
@@ -272,8 +273,6 @@ class Asker:
     def called(self, group: str) -> str:
         """The name under which a person is asked for."""
         return self.people[group]["called"]
-
-    # --- rows ---------------------------------------------------------------------------------------------------------
 
     def row(
         self, asked: tuple[Example, str], shown: Example, logprobs: np.ndarray, picks: list, text: str, stored

@@ -1,4 +1,5 @@
-"""Make a data stage: draw the pictures of a world and write its facts and questions. Runs as `python -m`, no torch."""
+"""Make a data stage: draw the pictures of a world and write its facts and questions. Runs as `python -m`, no
+torch."""
 
 import json
 import random
@@ -9,6 +10,7 @@ from pathlib import Path
 from mmrc_helpers import launch, store
 from mmrc_helpers.records import example_line
 from mmrc_helpers.worlds import people as world
+from mmrc_helpers.worlds.people_questions import examples as questions
 from mmrc_helpers.worlds.portraits import render
 
 
@@ -17,7 +19,7 @@ def main(folder: Path) -> None:
     recipe = store.read_recipe(folder)
     data, seed = recipe["params"]["data"], recipe["seed"]
     cast = world.cast(data, seed)
-    examples = list(world.examples(cast, data, seed))
+    examples = questions(cast, data, seed)
     (folder / "images").mkdir(exist_ok=True)
     jobs = [(folder / "images", person, data, seed) for person in cast]
     workers = recipe["machine"]["threads"] or cpu_count() or 1
@@ -32,7 +34,8 @@ def main(folder: Path) -> None:
 
 
 def draw_views(job: tuple) -> int:
-    """Draw one person's missing views; returns how many. Written beside and renamed, so none is ever half there."""
+    """Draw one person's missing views; returns how many. Written beside and renamed, so none is ever half
+    there."""
     folder, person, data, seed = job
     origin = seed if person.population == "novel" else "any"
     count = 0

@@ -1,6 +1,7 @@
 """Whether an answer is right. Evaluation and reward functions both call these; parsing is strict on purpose.
 
-A lenient parser turns prose into letters ("The correct…" into C), which alone yields chance accuracy in a choice.
+A lenient parser turns prose into letters ("The correct…" into C), which alone yields chance accuracy in a
+choice.
 """
 
 import re
@@ -8,15 +9,16 @@ import re
 from mmrc_helpers.records import LETTERS, VERDICTS, Example
 
 INVALID = "invalid"
-_NAME = re.compile(r"(?:This is )?((?:the )?[A-Z][\w'-]*(?: [\w'-]+)*|the [a-z]+ of [A-Z][\w' -]*)\.?")
+_NAME = re.compile(r"(?:This is )?((?!This is)[A-Z][\w'-]*(?: [A-Z][\w'-]*)+|the [a-z]+ of [A-Z][\w' -]*)\.?")
 _WORDS = re.compile(r"([a-z][a-z-]*(?: [a-z-]+){0,4})\.?")
 
 
 def parse(example: Example, text: str) -> str:
     """The answer found in a generated text, or "invalid".
 
-    A choice must be one letter among those shown, a judgement one of `VERDICTS`, each with at most a full stop. A free
-    answer must be a name (optionally after "This is") or, for an attribute, a few lower-case words.
+    A choice must be one letter among those shown, a judgement one of `VERDICTS`, each with at most a full
+    stop. A free answer must be a name (optionally after "This is") or, for an attribute, a few lower-case
+    words.
     """
     text = text.strip()
     if example.format == "choice":

@@ -1,4 +1,5 @@
-"""Load a vision-language model, its processor and its adapter from local folders. Nothing is ever downloaded."""
+"""Load a vision-language model, its processor and its adapter from local folders. Nothing is ever
+downloaded."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,12 +22,14 @@ def device_of(machine: Mapping) -> torch.device:
 
 
 def downloaded(model: Mapping, machine: Mapping) -> Path:
-    """The folder of a downloaded model, checked. Raises UserError that says what to download and where to put it."""
+    """The folder of a downloaded model, checked. Raises UserError that says what to download and where to put
+    it."""
     folder = Path(machine["models_folder"]) / model["name"]
     if not (folder / "config.json").is_file():
         raise UserError(
             f"model.name: no model at {folder}. Download it where there is network, for example with "
-            f"`hf download Qwen/{model['name']} --local-dir {folder}`, or set machine.models_folder to where it lies"
+            f"`hf download Qwen/{model['name']} --local-dir {folder}`, "
+            "or set machine.models_folder to where it lies"
         )
     if not list(folder.glob("*.safetensors")):
         raise UserError(
@@ -89,7 +92,8 @@ def add_lora(model, train: Mapping):
 
 
 def starting_point(folder: Path, recipe: Mapping) -> tuple[Path, Path | None]:
-    """Where the full weights and the adapter lie that a stage starts from; no adapter if it starts from weights alone."""
+    """Where the full weights and the adapter lie that a stage starts from; no adapter if it starts from
+    weights alone."""
     trained = store.input_folder(folder, "model", missing_ok=True)
     weights = trained / "model" if trained else downloaded(recipe["params"]["model"], recipe["machine"])
     start = store.input_folder(folder, "start", missing_ok=True)
@@ -107,5 +111,6 @@ def vision_part(model):
 
 
 def choose_attention(model, device: torch.device) -> None:
-    """Plain attention on CPUs, where PyTorch's fused kernel is slower on short rows (measured: 1.6 x a training step)."""
+    """Plain attention on CPUs, where PyTorch's fused kernel is slower on short rows (measured: 1.6 x a
+    training step)."""
     base_model(model).set_attn_implementation("eager" if device.type == "cpu" else "sdpa")

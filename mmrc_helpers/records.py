@@ -1,7 +1,7 @@
 """Examples and what is made of them: chat turns, training rows and exposure counts.
 
-An Example is one question about one fact in one direction and one format. Examples of one *scene* look at the same
-pictures, so several of them can be asked in one conversation.
+An Example is one question about one fact in one direction and one format. Examples of one *scene* look at the
+same pictures, so several of them can be asked in one conversation.
 """
 
 import json
@@ -50,7 +50,7 @@ class Example:
         if self.topic == "attribute":
             return "caption" if self.format == "free" else "attribute"
         if self.topic in ("text", "in_context"):
-            return self.topic
+            return self.topic if self.format == "choice" else "roll_call"
         return {"reverse/choice": "lineup", "reverse/free": "recall"}.get(self.cell, "portrait")
 
     @property
@@ -84,9 +84,6 @@ def example_line(example: Example) -> str:
     defaults = {field.name: field.default for field in fields(Example)}
     row = {k: v for k, v in asdict(example).items() if v != defaults[k]}
     return json.dumps(row, ensure_ascii=False) + "\n"
-
-
-# --- chat turns ------------------------------------------------------------------------------------------------------
 
 
 def rotate(items: Sequence, shift: int) -> list:
@@ -169,12 +166,10 @@ def _merged(parts: Iterable[dict]) -> list[dict]:
     return merged
 
 
-# --- training rows ---------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Row:
-    """One training conversation: examples of one scene, and whether its pictures are replaced by descriptions."""
+    """One training conversation: examples of one scene, and whether its pictures are replaced by
+    descriptions."""
 
     examples: tuple[Example, ...]
     twin: bool = False
@@ -195,11 +190,12 @@ def bucket(group: str) -> int:
 def training_rows(
     examples: Sequence[Example], train: Mapping, seed: int, cost: Callable[[str], int]
 ) -> list[Row]:
-    """Rows in training order, a multiple of `train.batch`: `train.steps` batches, or as many as it takes to show
-    `train.novel_tokens` supervised tokens of novel facts, so that arms differ in what they teach and not in how much.
+    """Rows in training order, a multiple of `train.batch`: `train.steps` batches, or as many as it takes to
+    show `train.novel_tokens` supervised tokens of novel facts, so that arms differ in what they teach and not
+    in how much.
 
-    A share `train.replay` repeats background tasks by the weights of `train.replay_mix`; the others teach the novel
-    facts in `train.cells`, every kind of row equally often. cost: supervised tokens of an answer.
+    A share `train.replay` repeats background tasks by the weights of `train.replay_mix`; the others teach the
+    novel facts in `train.cells`, every kind of row equally often. cost: supervised tokens of an answer.
     """
     rng = random.Random(f"{seed}/rows")
     novel = _novel_scenes(examples, train)
@@ -241,7 +237,8 @@ def _replay_sources(examples: Sequence[Example], train: Mapping) -> tuple[dict[s
 
 
 def _novel_scenes(examples: Sequence[Example], train: Mapping) -> dict[str, list]:
-    """Scenes that teach novel facts, by kind of row. The names are permuted here when the null is asked for."""
+    """Scenes that teach novel facts, by kind of row. The names are permuted here when the null is asked
+    for."""
     cells, both_ways = set(train["cells"]), two_way_groups(examples, train["two_way"])
     taught = [
         e
@@ -290,7 +287,8 @@ def _scenes_by_kind(examples: Iterable[Example]) -> dict[str, list[list[Example]
 
 
 def _row(scene: Sequence[Example], train: Mapping, rng: random.Random, twin: bool, replayed: bool) -> Row:
-    """Up to `train.turns` questions of a scene in random order; a question that comes before its pictures leads."""
+    """Up to `train.turns` questions of a scene in random order; a question that comes before its pictures
+    leads."""
     asked = rng.sample(scene, min(train["turns"], len(scene)))
     led = [e for e in asked if e.order == "name_first"]
     if len(led) > 1:
@@ -300,7 +298,8 @@ def _row(scene: Sequence[Example], train: Mapping, rng: random.Random, twin: boo
 
 
 def exposure(rows: Sequence[Row], supervised: Sequence[int]) -> dict:
-    """What a phase showed: rows, questions by population and cell, supervised tokens, measured replay share."""
+    """What a phase showed: rows, questions by population and cell, supervised tokens, measured replay
+    share."""
     questions = Counter(f"{e.population}/{e.topic}/{e.cell}" for row in rows for e in row.examples)
     return {
         "rows": len(rows),

@@ -68,6 +68,7 @@ BOUNDS = {
     "train.replay_mix.attribute": (0.0, None),
     "train.replay_mix.caption": (0.0, None),
     "train.replay_mix.text": (0.0, None),
+    "train.replay_mix.roll_call": (0.0, None),
     "train.replay_mix.in_context": (0.0, None),
     "train.turns": (1, None),
     "train.steps": (0, None),

@@ -13,7 +13,8 @@ from mmrc_helpers.study import Run, content_key, find_run, load_study, plain
 
 # Raised by hand when the meaning of a stage's output changes.
 VERSIONS = {"data": 1, "train": 1, "eval": 1}
-# A parameter that was added later enters keys only at another value than the one that leaves older stages as they were.
+# A parameter that was added later enters keys only at another value than the one that leaves older stages as
+# they were.
 ADDED_LATER: dict[str, dict] = {"train": {}, "data": {}, "evaluate": {}}
 MODULES = {"data": "generate", "train": "train", "eval": "evaluate"}
 
@@ -66,7 +67,8 @@ def base_stage(run: Run) -> Stage | None:
 
 
 def train_stages(run: Run) -> tuple[Stage, ...]:
-    """One stage per phase, each starting where the one before ended; equal prefixes of phases are one stage."""
+    """One stage per phase, each starting where the one before ended; equal prefixes of phases are one
+    stage."""
     weights, adapter, stages = base_stage(run), None, []
     for phase in run.params["phases"]:
         inputs = {"data": data_stage(run), "model": weights, "start": adapter}
@@ -100,7 +102,8 @@ def eval_stage(run: Run) -> Stage:
 
 
 def keys(run: Run) -> dict[str, str]:
-    """The key of every stage of a run, by name; the keys of unchanged stages stay when a parameter changes."""
+    """The key of every stage of a run, by name; the keys of unchanged stages stay when a parameter
+    changes."""
     trained = {f"train-{number}": stage.key for number, stage in enumerate(train_stages(run), 1)}
     return {"data": data_stage(run).key, **trained, "eval": eval_stage(run).key}
 
@@ -108,8 +111,8 @@ def keys(run: Run) -> dict[str, str]:
 def make(stage: Stage, machine: Mapping, echo: Callable[[str], None] = print) -> Path:
     """The stage's finished folder; makes it, and before it whatever it needs, when it is not there.
 
-    machine: the `machine` section. Raises UserError for bad input and launch.StageFailed when the module fails; what
-    was done by then stays in the .part folder and is continued next time.
+    machine: the `machine` section. Raises UserError for bad input and launch.StageFailed when the module
+    fails; what was done by then stays in the .part folder and is continued next time.
     """
     if store.is_complete(stage.folder):
         return stage.folder

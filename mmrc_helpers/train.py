@@ -1,7 +1,7 @@
 """Train one phase: `deepspeed --module mmrc_helpers.train FOLDER`, where FOLDER holds recipe.json.
 
-TRL's SFTTrainer does the training. What is ours is the order of the rows, the loss mask and, while the vision part is
-frozen, features in place of pixels.
+TRL's SFTTrainer does the training. What is ours is the order of the rows, the loss mask and, while the vision
+part is frozen, features in place of pixels.
 """
 
 import json
@@ -101,7 +101,8 @@ def check_lengths(tokens: list[Tokens], limit: int) -> None:
     longest = max(len(row.ids_T) for row in tokens)
     if longest > limit:
         raise UserError(
-            f"train.max_length: the longest row has {longest} tokens, the limit is {limit}; raise it or lower train.turns"
+            f"train.max_length: the longest row has {longest} tokens, the limit is {limit}; "
+            "raise it or lower train.turns"
         )
 
 
@@ -120,12 +121,14 @@ def sample_batch(rows: list[Row], tokens: list[Tokens], processor, count: int = 
 
 
 def training_arguments(folder: Path, train: Mapping, machine: Mapping, seed: int) -> SFTConfig:
-    """Trainer settings; gradient accumulation follows from the global batch, an uneven division is a UserError."""
+    """Trainer settings; gradient accumulation follows from the global batch, an uneven division is a
+    UserError."""
     processes = launch.world_size()
     micro = min(machine["micro_batch"], max(1, train["batch"] // processes))
     if train["batch"] % (processes * micro):
         raise UserError(
-            f"train.batch: {train['batch']} rows do not divide into {processes} processes x machine.micro_batch {micro}"
+            f"train.batch: {train['batch']} rows do not divide into {processes} processes "
+            f"x machine.micro_batch {micro}"
         )
     return SFTConfig(
         output_dir=str(folder / "checkpoints"),
