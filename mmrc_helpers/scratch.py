@@ -63,21 +63,47 @@ def make_scratch(scratch: Mapping, sentences: Iterable[str], image_size: int, se
         eos_token_id=tokenizer.eos_token_id,
     )
     model = Qwen3VLForConditionalGeneration(config)
-    _match_equal_tokens(model)
+    _start_attention(model)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     return model, processor
 
 
-def _match_equal_tokens(model) -> None:
-    """Starts half of the attention heads with equal query and key weights, so that equal tokens attend to
-    each other from the first step ("mimetic" initialization, arXiv 2305.09828). Looking a word up in a list
-    then takes off early.
+# Tokens back that two heads of each layer look at first: from a name to its letter, from an answer to the
+# name asked.
+LOOK_BACK = ((3, 2), (1, 3), (6, 7), (6, 1))
+
+
+@torch.no_grad()
+def _start_attention(model) -> None:
+    """Gives attention a start from which looking a word up in a list takes off within 200 steps, not
+    thousands.
+
+    In each layer half of the heads have equal query and key weights, so that equal tokens attend to each
+    other ("mimetic" initialization, arXiv 2305.09828); two more look a fixed number of tokens back. All
+    embeddings share a constant part for those two to read, and layers write little at first, so that tokens
+    stay recognizable.
     """
-    with torch.no_grad():
-        for layer in model.model.language_model.layers:
-            half = layer.self_attn.q_proj.weight.shape[0] // 2
-            layer.self_attn.k_proj.weight[:half] = layer.self_attn.q_proj.weight[:half]
+    text = model.model.language_model
+    text.embed_tokens.weight.normal_(0.25, 0.5)
+    for layer, offsets in zip(text.layers, LOOK_BACK, strict=False):
+        attention = layer.self_attn
+        half = attention.q_proj.weight.shape[0] // 2
+        attention.k_proj.weight[:half] = attention.q_proj.weight[:half]
+        for head, offset in enumerate(offsets, start=half // attention.head_dim):
+            _look_back(attention, head, offset, text.config.rope_parameters["rope_theta"])
+        attention.o_proj.weight.mul_(0.2)
+        layer.mlp.down_proj.weight.mul_(0.2)
+
+
+def _look_back(attention, head: int, offset: int, theta: float) -> None:
+    """Constant keys, and the queries that rotary positions turn onto the key `offset` tokens before."""
+    size = attention.head_dim
+    angle = offset * theta ** (-torch.arange(size // 2) / (size // 2))
+    query = torch.cat([angle.cos() + angle.sin(), angle.cos() - angle.sin()])
+    rows = slice(head * size, (head + 1) * size)
+    attention.q_proj.weight[rows] = 0.05 * query[:, None]
+    attention.k_proj.weight[rows] = 0.05
 
 
 def _scratch_processor(scratch: Mapping, sentences: Iterable[str]):

@@ -103,17 +103,6 @@ PHRASES = {
         "train": ("Which picture shows the {topic} {value}?", "Where is the {topic} {value}?"),
         "test": ("Which letter shows the {topic} {value}?",),
     },
-    "roll_call": {
-        "train": (
-            "",
-            "",
-            " is",
-            " is",
-            " is the letter",
-            "? The letter is",
-            "? Which letter is this? The letter",
-        ),
-    },
     "text": {
         "train": ("Which letter is {name}?", "Where is {name}?", "Which letter shows {name}?"),
         "test": ("Which letter is {name}?",),

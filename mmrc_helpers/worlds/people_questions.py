@@ -219,8 +219,8 @@ def _only(shown: Sequence[Person], place: int, topic: str) -> bool:
 def _text_scenes(data: Mapping) -> Iterator[Example]:
     """Lettered names or attribute values without pictures: the bare skill of choosing by letter.
 
-    Every other scene is a roll call, a text that goes on to say which letter stands beside which choice. Its
-    answers stand right after the names, which makes it the easy lesson before the choice itself.
+    Every other scene is a roll call: it names choices, each with its letter right behind. That is the easy
+    lesson before the choice itself.
     """
     firsts, lasts = FIRST_NAMES[: data["first_names"]], LAST_NAMES[: data["last_names"]]
     values = [f"{TOPICS[topic]} {value}" for topic in TOPICS for value in ATTRIBUTES[topic]]
@@ -237,12 +237,10 @@ def _text_scenes(data: Mapping) -> Iterator[Example]:
         common = {"scene": f"train/{name}", "group": name, "split": "train", "population": "background"}
         common |= {"topic": "text", "direction": "reverse"}
         if number % 2:
-            listing = "".join(
-                f"{letter}. {choice}\n" for letter, choice in zip(LETTERS, choices, strict=False)
-            )
-            links = rng.choices(PHRASES["roll_call"]["train"], k=QUESTIONS)
-            told = [f"{choices[k]}{link} {LETTERS[k]}." for k, link in zip(asked, links, strict=True)]
-            question, answer = f"{listing}Which letter is this?", " ".join(told)
+            lines = zip(LETTERS, choices, strict=False)
+            listing = "".join(f"{letter}. {choice}\n" for letter, choice in lines)
+            told = [f"{choices[k]} {LETTERS[k]}." for k in asked]
+            question, answer = f"{listing}Name each letter.", " ".join(told)
             yield Example(id=f"train/{name}/roll", format="free", question=question, answer=answer, **common)
             continue
         for turn, gold in enumerate(asked):

@@ -1,0 +1,109 @@
+"""Training and evaluation in real processes: several ranks, ZeRO, resuming. The model is very small."""
+
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from mmrc_helpers import stages, store
+from mmrc_helpers.study import find_run, load_study
+
+STUDY = """
+question: Do several processes give what one gives?
+model:
+  source: scratch
+  scratch: {hidden_size: 48, layers: 2, intermediate_size: 64, vision_width: 32, vision_layers: 1}
+data: {background: 8, novel: 16, train_views: 2, test_views: 1, train_scenes: 1}
+train:
+  cells: [forward/free, forward/choice]
+  steps: 6
+  novel_tokens: 0
+  batch: 8
+  lora_r: 0
+  replay_mix: {text: 0.0}
+evaluate: {background: 4, orders: 2, drops: [image, text]}
+machine: {launcher: python, threads: 1, save_steps: 2, log_steps: 1}
+variants:
+  whole: {}
+  adapted:
+    phases: [{}, {lora_r: 4}]
+"""
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    path = tmp_path_factory.mktemp("params") / "ranks.yaml"
+    path.write_text(STUDY)
+    return load_study(path)
+
+
+@pytest.fixture
+def artifacts(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("MMRC_ARTIFACTS", str(tmp_path / "artifacts"))
+    return tmp_path / "artifacts"
+
+
+def quiet(_):
+    pass
+
+
+def make(stage, run, **machine) -> Path:
+    return stages.make(stage, {**run.params["machine"], **machine}, quiet)
+
+
+def test_one_and_two_processes_write_the_same_answers(study, artifacts):
+    run = find_run(study, "adapted", 0)
+    stage = stages.eval_stage(run)
+    one = (make(stage, run) / "answers.jsonl").read_bytes()
+    store.forget(stage.folder)
+    two = (make(stage, run, launcher="torchrun", processes=2) / "answers.jsonl").read_bytes()
+    assert one == two and one.count(b"\n") > 100
+
+
+def test_an_interrupted_evaluation_goes_on_and_ends_in_the_same_file(study, artifacts):
+    run = find_run(study, "whole", 0)
+    stage = stages.eval_stage(run)
+    folder = make(stage, run)
+    whole = (folder / "answers.jsonl").read_bytes()
+    part = folder.rename(folder.with_name(f"{folder.name}.part"))
+    lines = whole.splitlines(keepends=True)
+    (part / "answers-0.jsonl").write_bytes(b"".join(lines[:70]) + lines[70][:20])
+    for name in ("answers.jsonl", "made.json", "done.json"):
+        (part / name).unlink()
+    assert (make(stage, run) / "answers.jsonl").read_bytes() == whole
+
+
+def test_training_resumes_from_its_checkpoint_bit_by_bit(study, artifacts):
+    run = find_run(study, "whole", 0)
+    (stage,) = stages.train_stages(run)
+    folder = make(stage, run)
+    whole = load_file(folder / "model" / "model.safetensors")
+    part = folder.rename(folder.with_name(f"{folder.name}.part"))
+    for name in ("made.json", "done.json"):
+        (part / name).unlink()
+    checkpoints = sorted((part / "checkpoints").iterdir())
+    assert [path.name for path in checkpoints if path.is_dir()] == ["checkpoint-4", "checkpoint-6"]
+    for path in (part / "checkpoints" / "checkpoint-6").iterdir():
+        path.unlink()
+    (part / "checkpoints" / "checkpoint-6").rmdir()
+    resumed = load_file(make(stage, run) / "model" / "model.safetensors")
+    assert all((whole[name] == resumed[name]).all() for name in whole)
+
+
+@pytest.mark.parametrize("zero", ["none", "2", pytest.param("3", marks=pytest.mark.slow)])
+def test_two_ranks_train_under_deepspeed(study, artifacts, zero):
+    run = find_run(study, "adapted", 0)
+    stage = stages.train_stages(run)[-1]
+    folder = make(stage, run, launcher="deepspeed", processes=2, zero=zero, micro_batch=2)
+    weights = load_file(folder / "adapter" / "adapter_model.safetensors")
+    assert any(values.abs().sum() > 0 for name, values in weights.items() if "lora_B" in name)
+    rows = store.read_jsonl(folder / "metrics.jsonl")
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
+
+
+def test_an_uneven_batch_is_one_clear_error(study, artifacts):
+    from mmrc_helpers.study import UserError
+
+    run = find_run(study, "whole", 0)
+    with pytest.raises(UserError, match="train.batch: 8 rows do not divide"):
+        make(stages.train_stages(run)[0], run, micro_batch=3)
