@@ -12,11 +12,10 @@ import torch
 from mmrc_helpers.study import UserError
 
 
-def make_scratch(scratch: Mapping, sentences: Iterable[str], image_size: int, seed: int):
-    """A new Qwen3-VL model of the given sizes with random weights, and its processor."""
+def scratch_model(scratch: Mapping, processor, image_size: int, seed: int):
+    """A new Qwen3-VL model of the given sizes with random weights, for a processor made here."""
     from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
-    processor = _scratch_processor(scratch, sentences)
     tokenizer = processor.tokenizer
     side = image_size // scratch["patch_size"]
     if image_size % (2 * scratch["patch_size"]):
@@ -66,7 +65,7 @@ def make_scratch(scratch: Mapping, sentences: Iterable[str], image_size: int, se
     _start_attention(model)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
-    return model, processor
+    return model
 
 
 # Tokens back that two heads of each layer look at first: from a name to its letter, from an answer to the
@@ -106,7 +105,7 @@ def _look_back(attention, head: int, offset: int, theta: float) -> None:
     attention.k_proj.weight[rows] = 0.05
 
 
-def _scratch_processor(scratch: Mapping, sentences: Iterable[str]):
+def scratch_processor(scratch: Mapping, sentences: Iterable[str]):
     """A Qwen3-VL processor with a tokenizer that holds each of the world's words as one token, and every
     byte."""
     from transformers import Qwen2VLImageProcessor, Qwen3VLProcessor, Qwen3VLVideoProcessor

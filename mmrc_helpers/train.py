@@ -6,6 +6,7 @@ part is frozen, features in place of pixels.
 
 import json
 import math
+import os
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -20,8 +21,9 @@ from mmrc_helpers import launch, models, store
 from mmrc_helpers.batches import Encoder, Pictures, Tokens
 from mmrc_helpers.optimizers import make_optimizer, rate_at
 from mmrc_helpers.records import Row, exposure, read_examples, training_rows
-from mmrc_helpers.scratch import make_scratch
+from mmrc_helpers.scratch import scratch_model, scratch_processor
 from mmrc_helpers.study import UserError
+from mmrc_helpers.worlds import people as world
 
 
 def main(folder: Path) -> None:
@@ -30,11 +32,17 @@ def main(folder: Path) -> None:
     train, machine, seed = recipe["params"]["train"], recipe["machine"], recipe["seed"]
     data = store.input_folder(folder, "data")
     device = models.device_of(machine)
+    if launch.world_size() == 1 and not machine["deepspeed"]:
+        for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
+            os.environ.pop(name, None)  # else a launcher's single process is wrapped for exchange with none
     examples = [e for e in read_examples(data / "examples.jsonl") if e.split == "train"]
-    model, processor = start_model(folder, recipe)
+    processor = start_processor(folder, recipe)
     rows = training_rows(examples, train, seed, answer_cost(processor))
     train = {**train, "steps": len(rows) // train["batch"]}
-    arguments = training_arguments(folder, train, machine, seed)
+    arguments = training_arguments(
+        folder, train, machine, seed
+    )  # before the model: ZeRO-3 loads it in shards
+    model = start_model(folder, recipe, processor)
     models.choose_attention(model, device)
     names = sorted({name for row in rows if not row.twin for e in row.examples for name in e.images})
     people = json.loads((data / "people.json").read_text(encoding="utf-8"))
@@ -70,25 +78,32 @@ def main(folder: Path) -> None:
         processor.save_pretrained(folder / "model")
 
 
-def start_model(folder: Path, recipe: Mapping):
-    """The model a phase starts from, with a trainable adapter when the phase wants one, and its processor."""
-    model_params, train = recipe["params"]["model"], recipe["params"]["train"]
-    if model_params["source"] == "scratch" and "model" not in recipe["inputs"]:
-        from mmrc_helpers.worlds import people as world
+def start_processor(folder: Path, recipe: Mapping):
+    """The processor of the model that a phase starts from; a new one for a new model."""
+    if not _is_new(recipe):
+        return models.load_processor(models.starting_point(folder, recipe)[0], recipe["params"]["model"])
+    made = store.read_recipe(store.input_folder(folder, "data"))
+    sentences = world.sentences(world.cast(made["params"]["data"], made["seed"]), made["params"]["data"])
+    return scratch_processor(recipe["params"]["model"]["scratch"], sentences)
 
-        made = store.read_recipe(store.input_folder(folder, "data"))
-        data = made["params"]["data"]
-        sentences = world.sentences(world.cast(data, made["seed"]), data)
-        model, processor = make_scratch(
-            model_params["scratch"], sentences, data["image_size"], recipe["seed"]
-        )
+
+def start_model(folder: Path, recipe: Mapping, processor):
+    """The model that a phase starts from, with a trainable adapter when the phase wants one."""
+    model_params, train = recipe["params"]["model"], recipe["params"]["train"]
+    if _is_new(recipe):
+        data = store.read_recipe(store.input_folder(folder, "data"))["params"]["data"]
+        model = scratch_model(model_params["scratch"], processor, data["image_size"], recipe["seed"])
     else:
         weights, adapter = models.starting_point(folder, recipe)
         model = models.load_model(weights, model_params, adapter, trainable=True)
-        processor = models.load_processor(weights, model_params)
         if adapter is not None:
-            return model, processor
-    return (models.add_lora(model, train) if train["lora_r"] else model), processor
+            return model
+    return models.add_lora(model, train) if train["lora_r"] else model
+
+
+def _is_new(recipe: Mapping) -> bool:
+    """Whether the phase is the first of a model that is made here."""
+    return recipe["params"]["model"]["source"] == "scratch" and "model" not in recipe["inputs"]
 
 
 def answer_cost(processor) -> Callable[[str], int]:

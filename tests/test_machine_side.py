@@ -30,7 +30,8 @@ def tiny(tmp_path_factory):
     for person in cast:
         for name in world.image_names(person, "test", DATA):
             render(person.attributes, random.Random(name), 64).save(folder / name)
-    model, processor = scratch.make_scratch(SIZES, world.sentences(cast, DATA), 64, 0)
+    processor = scratch.scratch_processor(SIZES, world.sentences(cast, DATA))
+    model = scratch.scratch_model(SIZES, processor, 64, 0)
     names = sorted({name for example in examples for name in example.images})
     descriptions = {person.group: person.description for person in cast}
 
