@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,18 +130,19 @@ def _papermill(job: Job, output: Path) -> tuple[str, str] | None:
     from traitlets.config import Config
 
     try:
-        papermill.execute_notebook(
-            job.source,
-            output,
-            job.parameters,
-            kernel_name="python3",
-            cwd=store.REPOSITORY,
-            progress_bar=False,
-            stdout_file=sys.stdout,
-            config=Config(
-                {"KernelManager": {"transport": "ipc"}}
-            ),  # no TCP port for others to reach or to race for
-        )
+        with tempfile.TemporaryDirectory(prefix="mmrc-") as sockets:
+            # Sockets in a private folder: no TCP port for others to reach or to race for.
+            kernel = {"transport": "ipc", "ip": f"{sockets}/kernel"}
+            papermill.execute_notebook(
+                job.source,
+                output,
+                job.parameters,
+                kernel_name="python3",
+                cwd=store.REPOSITORY,
+                progress_bar=False,
+                stdout_file=sys.stdout,
+                config=Config({"KernelManager": kernel}),
+            )
     except PapermillExecutionError as error:
         return error.ename, f"{error.ename}: {error.evalue}" if error.ename != "UserError" else error.evalue
     except DeadKernelError:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers.integrations import is_deepspeed_zero3_enabled
 
 from mmrc_helpers import store
 from mmrc_helpers.study import UserError
@@ -46,7 +47,8 @@ def load_model(folder: Path, model: Mapping, adapter: Path | None = None, traina
         trust_remote_code=model["trust_remote_code"],
         use_safetensors=True,
         local_files_only=True,
-        fusion_config={"patch_embeddings": True},  # a linear layer in place of a slow, equal 3-D convolution
+        # A linear layer in place of a slow, equal 3-D convolution; ZeRO-3 cannot load it in shards.
+        fusion_config=None if is_deepspeed_zero3_enabled() else {"patch_embeddings": True},
     )
     if adapter is not None:
         from peft import PeftModel

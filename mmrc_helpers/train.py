@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
+import deepspeed
 import torch
 from datasets import Dataset
 from transformers import TrainerCallback
@@ -39,10 +40,10 @@ def main(folder: Path) -> None:
     processor = start_processor(folder, recipe)
     rows = training_rows(examples, train, seed, answer_cost(processor))
     train = {**train, "steps": len(rows) // train["batch"]}
-    arguments = training_arguments(
-        folder, train, machine, seed
-    )  # before the model: ZeRO-3 loads it in shards
-    model = start_model(folder, recipe, processor)
+    # ZeRO-3 takes effect with the arguments: what is loaded comes in shards, what is made here is made whole.
+    model = start_model(folder, recipe, processor) if _is_new(recipe) else None
+    arguments = training_arguments(folder, train, machine, seed)
+    model = model or start_model(folder, recipe, processor)
     models.choose_attention(model, device)
     names = sorted({name for row in rows if not row.twin for e in row.examples for name in e.images})
     people = json.loads((data / "people.json").read_text(encoding="utf-8"))
@@ -145,7 +146,7 @@ def training_arguments(folder: Path, train: Mapping, machine: Mapping, seed: int
             f"train.batch: {train['batch']} rows do not divide into {processes} processes "
             f"x machine.micro_batch {micro}"
         )
-    return SFTConfig(
+    arguments = SFTConfig(
         output_dir=str(folder / "checkpoints"),
         max_steps=train["steps"],
         per_device_train_batch_size=micro,
@@ -168,6 +169,10 @@ def training_arguments(folder: Path, train: Mapping, machine: Mapping, seed: int
         report_to="none",
         disable_tqdm=True,
     )
+    if machine["deepspeed"]:
+        # ZeRO-3 wants to know the processes when it loads a model, before the trainer introduces them.
+        deepspeed.init_distributed("gloo" if arguments.use_cpu else "nccl")
+    return arguments
 
 
 class PhaseTrainer(SFTTrainer):
