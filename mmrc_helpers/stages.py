@@ -3,6 +3,7 @@
 A stage that is complete never needs its inputs, so a model can be shipped without the data it was trained on.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -142,9 +143,16 @@ def _model_params(run: Run) -> dict:
 
 
 def _machine_for(kind: str, machine: Mapping) -> dict:
-    """The machine section a module gets: one plain process for data, the ZeRO settings for training."""
+    """The machine section a module gets: one plain process for data, the ZeRO settings for training, and on
+    CPUs one process per core for evaluation, whose answers do not depend on their number."""
     if kind == "data":
         return {**machine, "launcher": "python", "processes": 1, "hostfile": "", "deepspeed": {}}
+    if kind == "eval" and _has_no_gpu(machine) and machine["launcher"] != "python":
+        machine = {**machine, "processes": max(machine["processes"], os.cpu_count() or 1)}
     zero = machine["zero"] if kind == "train" else "none"
     settings = {} if zero == "none" else store.read_json(store.REPOSITORY / "params" / f"zero{zero}.json")
     return {**machine, "deepspeed": settings}
+
+
+def _has_no_gpu(machine: Mapping) -> bool:
+    return machine["accelerator"] == "cpu" or not Path("/dev/nvidiactl").exists()

@@ -7,6 +7,7 @@ part is frozen, features in place of pixels.
 import json
 import math
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -15,7 +16,6 @@ import deepspeed
 import torch
 from datasets import Dataset
 from transformers import TrainerCallback
-from transformers.trainer_utils import get_last_checkpoint
 from trl import SFTConfig, SFTTrainer
 
 from mmrc_helpers import launch, models, store
@@ -71,12 +71,18 @@ def main(folder: Path) -> None:
         phase=train,
     )
     checkpoints = folder / "checkpoints"
-    trainer.train(
-        resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
-    )
+    trainer.train(resume_from_checkpoint=last_whole_checkpoint(checkpoints))
     trainer.save_model(str(folder / ("adapter" if train["lora_r"] else "model")))
-    if launch.rank() == 0 and not train["lora_r"]:
-        processor.save_pretrained(folder / "model")
+    if launch.rank() == 0:
+        if not train["lora_r"]:
+            processor.save_pretrained(folder / "model")
+        shutil.rmtree(checkpoints, ignore_errors=True)  # they served to resume; the result is beside them
+
+
+def last_whole_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint that was written to its end, which trainer_state.json marks; None without one."""
+    whole = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json")]
+    return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None
 
 
 def start_processor(folder: Path, recipe: Mapping):
