@@ -28,7 +28,7 @@ def make_optimizer(model, train: Mapping) -> torch.optim.Optimizer:
     matrices = [weight for name, weight in weights if _is_hidden_matrix(name, weight)]
     others = [weight for name, weight in weights if not _is_hidden_matrix(name, weight)]
     muon = torch.optim.Muon(matrices, lr=train["muon_learning_rate"], momentum=0.95, weight_decay=0.0)
-    return Joined(muon, torch.optim.AdamW(others, fused=True, **adam))
+    return Joined(muon, torch.optim.AdamW(others, fused=True, **adam)) if others else muon
 
 
 def _is_hidden_matrix(name: str, weight: torch.Tensor) -> bool:

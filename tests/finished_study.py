@@ -10,6 +10,7 @@ from mmrc_helpers import stages, store
 from mmrc_helpers.records import LETTERS, VERDICTS, answer_text, example_line
 from mmrc_helpers.study import Run, load_study
 from mmrc_helpers.worlds import people as world
+from mmrc_helpers.worlds.people_questions import examples as questions
 from mmrc_helpers.worlds.portraits import render
 
 HOSTILE = "<script>alert(1)</script>"  # the name of one person; it must only ever be seen as text
@@ -64,9 +65,7 @@ def _write_data(folder: Path, run: Run) -> None:
     people = [world.record(person, data) for person in cast]
     next(person for person in people if person["population"] == "novel")["name"] = HOSTILE
     store.write_json(folder / "people.json", people)
-    store.write_text(
-        folder / "examples.jsonl", "".join(map(example_line, world.examples(cast, data, run.seed)))
-    )
+    store.write_text(folder / "examples.jsonl", "".join(map(example_line, questions(cast, data, run.seed))))
 
 
 def _write_training(folder: Path, run: Run) -> None:
@@ -103,7 +102,7 @@ def _write_answers(folder: Path, run: Run) -> None:
 
 def _test_examples(run: Run) -> list:
     data = run.params["data"]
-    return [e for e in world.examples(world.cast(data, run.seed), data, run.seed) if e.split == "test"]
+    return [e for e in questions(world.cast(data, run.seed), data, run.seed) if e.split == "test"]
 
 
 def _answer(example, drop: str, right: bool) -> dict:
