@@ -72,8 +72,10 @@ def main(folder: Path) -> None:
     )
     checkpoints = folder / "checkpoints"
     trainer.train(resume_from_checkpoint=last_whole_checkpoint(checkpoints))
-    trainer.save_model(str(folder / ("adapter" if train["lora_r"] else "model")))
+    saved = folder / ("adapter" if train["lora_r"] else "model")
+    trainer.save_model(str(saved))
     if launch.rank() == 0:
+        (saved / "training_args.bin").unlink()  # a pickle; recipe.json says the same
         if not train["lora_r"]:
             processor.save_pretrained(folder / "model")
         shutil.rmtree(checkpoints, ignore_errors=True)  # they served to resume; the result is beside them

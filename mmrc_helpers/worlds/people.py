@@ -69,7 +69,7 @@ PHRASES = {
             "Name this person.",
             "Who is shown here?",
         ),
-        "test": ("Who is shown in this picture?", "Name the person shown here."),
+        "test": ("Who is shown in this picture?", "Who is the person shown here?"),
     },
     "forward_choice": {
         "train": (
@@ -81,7 +81,7 @@ PHRASES = {
     },
     "forward_judge": {
         "train": ("Is this {name}? Right or wrong?", "This is {name}. Right or wrong?"),
-        "test": ("Is {name} shown here? Right or wrong?",),
+        "test": ("Is this person {name}? Right or wrong?",),
     },
     "reverse_judge": {
         "train": ("Is {name} in this picture? Right or wrong?", "Here is {name}. Right or wrong?"),
@@ -93,7 +93,7 @@ PHRASES = {
     },
     "recall": {
         "train": ("What is the {topic} of {name}?", "Name the {topic} of {name}."),
-        "test": ("What {topic} is shown in the picture of {name}?",),
+        "test": ("What is the {topic} of the person {name}?",),
     },
     "caption": {
         "train": ("What is the {topic}?", "Name the {topic} of this person."),
