@@ -1,4 +1,4 @@
-"""The spine: keys follow what a stage is made from, nothing else; the committed model is what its study says."""
+"""The spine: keys follow what a stage is made from; the committed model is what its study says."""
 
 from mmrc_helpers import stages, store
 from mmrc_helpers.study import Run, find_run, load_study, plain
