@@ -15,7 +15,7 @@ from pathlib import Path
 import deepspeed
 import torch
 from datasets import Dataset
-from transformers import TrainerCallback
+from transformers import TrainerCallback, set_seed
 from trl import SFTConfig, SFTTrainer
 
 from mmrc_helpers import launch, models, store
@@ -33,6 +33,7 @@ def main(folder: Path) -> None:
     train, machine, seed = recipe["params"]["train"], recipe["machine"], recipe["seed"]
     data = store.input_folder(folder, "data")
     device = models.device_of(machine)
+    set_seed(seed)  # the trainer's own seeding comes after the adapter's first weights
     if launch.world_size() == 1 and not machine["deepspeed"]:
         for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
             os.environ.pop(name, None)  # else a launcher's single process is wrapped for exchange with none
