@@ -61,7 +61,8 @@ def main(folder: Path) -> None:
     if train["freeze_vision"]:
         vision = models.vision_part(model)
         vision.requires_grad_(False)
-        encoder.pictures.freeze(models.base_model(model).to(device), device)
+        if machine["zero"] != "3":  # whose shards only come together inside a training step
+            encoder.pictures.freeze(models.base_model(model).to(device), device)
     trainer = PhaseTrainer(
         model=model,
         args=arguments,
