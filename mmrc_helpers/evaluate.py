@@ -31,19 +31,19 @@ def main(folder: Path) -> None:
     data = store.input_folder(folder, "data")
     device = models.device_of(recipe["machine"])
     if device.type == "cpu":
-        torch.set_num_threads(
-            1
-        )  # one process on one core: the sums then run in the same order for any number of them
+        # One process on one core: sums then run in the same order for any number of processes.
+        torch.set_num_threads(1)
     people = {person["group"]: person for person in store.read_json(data / "people.json")}
     examples = read_examples(data / "examples.jsonl")
-    asker = Asker(folder, recipe, people, device, _questions(examples, recipe["params"]["evaluate"], people))
-    two_way = two_way_groups((e for e in examples if e.population == "novel"), recipe["params"]["two_way"])
+    # Read before the model is loaded, that is, long before any process writes: reading mends torn lines.
     part = folder / f"answers-{launch.rank()}.jsonl"
     done = {
         (row["id"], row["drop"])
         for path in folder.glob("answers-*.jsonl")
         for row in store.resume_jsonl(path)
     }
+    asker = Asker(folder, recipe, people, device, _questions(examples, recipe["params"]["evaluate"], people))
+    two_way = two_way_groups((e for e in examples if e.population == "novel"), recipe["params"]["two_way"])
     chunks = asker.chunks()
     for number, chunk in enumerate(chunks, 1):
         if number % launch.world_size() == launch.rank() and not done.issuperset(

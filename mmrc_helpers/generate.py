@@ -1,7 +1,6 @@
 """Make a data stage: draw the pictures of a world and write its facts and questions. Runs as `python -m`, no
 torch."""
 
-import json
 import random
 from multiprocessing import Pool
 from os import cpu_count
@@ -50,11 +49,6 @@ def draw_views(job: tuple) -> int:
             part.rename(path)
             count += 1
     return count
-
-
-def read_people(folder: Path) -> list[dict]:
-    """The people of a data folder: group, population, name, descriptor, attributes, description."""
-    return json.loads((folder / "people.json").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

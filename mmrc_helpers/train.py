@@ -4,7 +4,6 @@ TRL's SFTTrainer does the training. What is ours is the order of the rows, the l
 part is frozen, features in place of pixels.
 """
 
-import json
 import math
 import os
 import shutil
@@ -47,7 +46,7 @@ def main(folder: Path) -> None:
     model = model or start_model(folder, recipe, processor)
     models.choose_attention(model, device)
     names = sorted({name for row in rows if not row.twin for e in row.examples for name in e.images})
-    people = json.loads((data / "people.json").read_text(encoding="utf-8"))
+    people = store.read_json(data / "people.json")
     encoder = Encoder(
         processor, Pictures(data / "images", names, processor), {p["group"]: p["description"] for p in people}
     )
