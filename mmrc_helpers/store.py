@@ -228,9 +228,11 @@ def make_folder(path: Path) -> None:
 
 
 def sync(folder: Path) -> None:
-    """Returns when every file below `folder` has reached the disk."""
+    """Returns when every file below `folder` has reached the disk. A file that goes while we look is what
+    another process is writing beside its place: that one syncs it."""
     for path in (*_files(folder), *(path for path in folder.rglob("*") if path.is_dir()), folder):
-        _sync_path(path)
+        with contextlib.suppress(FileNotFoundError):
+            _sync_path(path)
 
 
 def _sync_path(path: Path) -> None:
