@@ -9,6 +9,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from itertools import zip_longest
 from pathlib import Path
 
 from mmrc_helpers.study import UserError
@@ -289,12 +290,22 @@ def _scenes_by_kind(examples: Iterable[Example]) -> dict[str, list[list[Example]
 def _row(scene: Sequence[Example], train: Mapping, rng: random.Random, twin: bool, replayed: bool) -> Row:
     """Up to `train.turns` questions of a scene in random order; a question that comes before its pictures
     leads."""
-    asked = rng.sample(scene, min(train["turns"], len(scene)))
+    count = min(train["turns"], len(scene))
+    asked = _evenly(scene, rng)[:count] if train["even_cells"] else rng.sample(scene, count)
     led = [e for e in asked if e.order == "name_first"]
     if len(led) > 1:
         asked = [e for e in asked if e.order != "name_first" or e is led[0]]
     asked.sort(key=lambda e: e.order != "name_first")
     return Row(tuple(asked), twin, replayed)
+
+
+def _evenly(scene: Sequence[Example], rng: random.Random) -> list[Example]:
+    """The examples in random order, one of every cell before the second of any."""
+    cells = defaultdict(list)
+    for example in rng.sample(scene, len(scene)):
+        cells[example.cell].append(example)
+    by_cell = rng.sample(list(cells.values()), len(cells))
+    return [example for turn in zip_longest(*by_cell) for example in turn if example]
 
 
 def exposure(rows: Sequence[Row], supervised: Sequence[int]) -> dict:

@@ -16,7 +16,7 @@ from mmrc_helpers.study import Run, content_key, find_run, load_study, plain
 VERSIONS = {"data": 1, "train": 1, "eval": 1}
 # A parameter that was added later enters keys only at another value than the one that leaves older stages as
 # they were.
-ADDED_LATER: dict[str, dict] = {"train": {}, "data": {}, "evaluate": {}}
+ADDED_LATER: dict[str, dict] = {"train": {"even_cells": False}, "data": {}, "evaluate": {}}
 MODULES = {"data": "generate", "train": "train", "eval": "evaluate"}
 
 

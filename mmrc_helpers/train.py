@@ -57,6 +57,7 @@ def main(folder: Path) -> None:
             folder / "exposure.json", exposure(rows, [int(t.supervised_T.sum()) for t in tokens])
         )
         store.write_json(folder / "batch.json", sample_batch(rows, tokens, processor))
+    tokens = by_length_in_batches(tokens, train["batch"])
     if train["freeze_vision"]:
         vision = models.vision_part(model)
         vision.requires_grad_(False)
@@ -123,12 +124,23 @@ def answer_cost(processor) -> Callable[[str], int]:
 
 def check_lengths(tokens: list[Tokens], limit: int) -> None:
     """UserError when a row is longer than `train.max_length`: cutting it would cut pictures or answers."""
-    longest = max(len(row.ids_T) for row in tokens)
+    longest = max(map(_length, tokens))
     if longest > limit:
         raise UserError(
             f"train.max_length: the longest row has {longest} tokens, the limit is {limit}; "
             "raise it or lower train.turns"
         )
+
+
+def by_length_in_batches(tokens: list[Tokens], batch: int) -> list[Tokens]:
+    """The rows of every global batch from short to long, so that its micro-batches hold little padding; the
+    batch's gradient is the same."""
+    starts = range(0, len(tokens), batch)
+    return [row for first in starts for row in sorted(tokens[first : first + batch], key=_length)]
+
+
+def _length(row: Tokens) -> int:
+    return len(row.ids_T)
 
 
 def sample_batch(rows: list[Row], tokens: list[Tokens], processor, count: int = 4) -> list[dict]:
