@@ -36,8 +36,8 @@ def newest_whole(folder: Path, layout: Mapping, warn: Callable[[str], None]) -> 
         if written != layout:
             raise UserError(
                 f"{show(path)} was written with machine.processes: {written['processes']} and machine.zero: "
-                f"{written['zero']}, and now these are {layout['processes']} and {layout['zero']}; set them back "
-                f"to go on from it, or rm -r {show(folder)} to train from the start"
+                f"{written['zero']}, and now these are {layout['processes']} and {layout['zero']}; set them "
+                f"back to go on from it, or rm -r {show(folder)} to train from the start"
             )
         return path
     return None

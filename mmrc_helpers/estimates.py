@@ -1,5 +1,5 @@
-"""How much disk a stage takes, so that a full disk is found before the work and not after it. An estimate is a
-little more than what was measured; the rules are in the functions."""
+"""How much disk a stage takes, so that a full disk is found before the work and not after it. An estimate is
+a little more than what was measured; the rules are in the functions."""
 
 import json
 import math
@@ -40,7 +40,7 @@ def _training(params: Mapping, inputs: Mapping[str, Path], machine: Mapping) -> 
 
 
 def _trained_weights(params: Mapping, inputs: Mapping[str, Path], machine: Mapping) -> int:
-    """All weights of the model, or those of the adapter: rank x (inputs + outputs) for every adapted layer."""
+    """All weights of the model, or the adapter's: rank x (inputs + outputs) for every adapted layer."""
     model, train = params["model"], params["train"]
     if model["source"] == "scratch" and "model" not in inputs:
         return _new_weights(model["scratch"])

@@ -10,6 +10,12 @@ from pathlib import Path
 import yaml
 
 NAME = re.compile(r"[a-z0-9_]+")
+FILE_NAME = re.compile(r"\w[\w. +-]*")
+# Words of a variable's name that mark a secret, and a URL that carries a password.
+SECRET = re.compile(
+    r"(^|_)(TOKEN|KEY|APIKEY|SECRET|PASSWORD|PASSWD|PASS|CREDENTIALS?|AUTH)(_|$)", re.IGNORECASE
+)
+PASSWORD_IN_URL = re.compile(r"://[^/\s]*:[^/\s]*@")
 
 CELLS = tuple(
     f"{direction}/{format}" for direction in ("forward", "reverse") for format in ("free", "choice", "judge")
@@ -205,6 +211,11 @@ def _check_open_mapping(value: Mapping, where: str) -> dict:
     for name, item in value.items():
         if not isinstance(name, str) or isinstance(item, Mapping | list) or item is None:
             raise UserError(f"{where}.{name}: expected text or a number under a text name; got {item!r}")
+        if SECRET.search(name) or PASSWORD_IN_URL.search(str(item)):
+            raise UserError(
+                f"{where}.{name}: looks like a secret, and study files are copied into artifacts; export it "
+                "in the shell instead: every process inherits it"
+            )
     return dict(value)
 
 
@@ -249,12 +260,20 @@ def _check_range(value, key: str, where: str) -> None:
             raise UserError(f"{where}: must be at most {high}; got {value!r}")
     if key == "model.study":
         check_name(value, where)
+    if key == "model.name" and value:
+        check_file_name(value, where)
 
 
 def check_name(name, where: str) -> None:
     """Raises UserError unless `name` is a plain word; so no name can be a path."""
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise UserError(f"{where}: {name!r} is not a name: use lower-case letters, digits and _")
+
+
+def check_file_name(name, where: str) -> None:
+    """Raises UserError unless `name` is a plain file name, and so no way out of the folder it is in."""
+    if not isinstance(name, str) or not FILE_NAME.fullmatch(name):
+        raise UserError(f"{where}: {name!r} is not a plain file name; separators and .. are refused")
 
 
 def check_known(name, names: Iterable[str], what: str, every: bool = False) -> None:
