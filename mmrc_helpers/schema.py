@@ -5,6 +5,7 @@ import difflib
 import math
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import yaml
@@ -127,7 +128,7 @@ class _StrictLoader(yaml.SafeLoader):
 def read_yaml(path: Path) -> dict:
     """The mapping in a YAML file, safe-loaded. Raises UserError with the line if it is not one."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
+        content = _parse(path.read_text(encoding="utf-8"))
     except UserError as error:
         raise UserError(f"{show(path)}: {error}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -137,6 +138,11 @@ def read_yaml(path: Path) -> dict:
             f"{show(path)}: expected a mapping of sections such as train and data; got {content!r}"
         )
     return content
+
+
+@lru_cache(maxsize=64)  # every run of a study reads the same few files
+def _parse(text: str):
+    return yaml.load(text, Loader=_StrictLoader)
 
 
 def merge(known: Mapping, overrides: Mapping, file: Path, prefix: str = "") -> dict:
