@@ -119,6 +119,7 @@ def finish(part: Path, made: Mapping) -> Path:
     """Renames NAME.part to NAME after writing made.json: `made` (seconds, device …), versions, commit, and
     {file: [bytes, SHA-256]}. Checkpoints served to resume and go. Returns the finished folder."""
     shutil.rmtree(part / "checkpoints", ignore_errors=True)
+    (part / "made.json").unlink(missing_ok=True)  # of an attempt that was killed before the renaming
     content = {
         **plain(made),
         "commit": _commit(),

@@ -1,6 +1,7 @@
 """Looks after the artifacts folder: is everything there as it was written, and what does no study use? Only
 `clean` removes anything, and only after it has shown it."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -40,11 +41,13 @@ def clean(params_folder: Path = PARAMS_FOLDER, sure: bool = False) -> int:
         raise UserError("nobody to ask whether to remove this; --clean --yes removes it")
     if not sure and input("remove this? [y/N] ").strip().lower() not in ("y", "yes"):
         return 0
-    for folder in folders:
+    for folder in {_finished_name(folder) for folder in folders if not _is_going(folder)}:
         try:
             store.forget(folder, wait=False)
         except BlockingIOError:
             print(f"left: {show(folder)}, which a process is making")
+    for folder in filter(_is_going, folders):
+        shutil.rmtree(folder, ignore_errors=True)
     return 0
 
 
@@ -58,10 +61,10 @@ def unused(params_folder: Path = PARAMS_FOLDER) -> list[Path]:
     for study in studies:
         for run in study.runs:
             used |= _closure([stages.data_stage(run), *stages.train_stages(run), stages.eval_stage(run)])
-    for folder in map(_finished_name, _stage_folders()):
+    for folder in {_finished_name(path) for path in _stage_folders() if not _is_going(path)}:
         if folder not in used and (store.is_claimed(folder) or _is_tracked(folder)):
             used |= _made_from(folder)
-    found = [folder for folder in _stage_folders() if _finished_name(folder) not in used]
+    found = [path for path in _stage_folders() if _is_going(path) or _finished_name(path) not in used]
     for folder in _folders(store.study_folder("any").parent):
         inside = (
             [run for run in _folders(folder) if (run / "01_data.json").exists()] if folder in used else []
@@ -115,6 +118,11 @@ def _folders(place: Path) -> list[Path]:
 
 def _finished_name(folder: Path) -> Path:
     return folder.with_name(folder.name.removesuffix(".gone").removesuffix(".part"))
+
+
+def _is_going(folder: Path) -> bool:
+    """Whether somebody was killed while removing it."""
+    return folder.name.endswith(".gone")
 
 
 def _is_tracked(folder: Path) -> bool:

@@ -96,7 +96,7 @@ def test_killed_training_resumes_from_its_checkpoint_bit_by_bit(study, artifacts
 
 
 def kill_at_step(step: int, study, run, **machine) -> Path:
-    """Kills whoever trains the run's last phase when the checkpoint of this step is sealed; the part folder."""
+    """Kills whoever trains the run's last phase when this step's checkpoint is sealed; the part folder."""
     machine = {**plain(run.params["machine"]), **machine}
     part = store.part_of(stages.train_stages(run)[-1].folder)
     code = (
@@ -131,8 +131,6 @@ def test_two_killed_ranks_resume_bit_by_bit(study, artifacts, variant, zero):
     whole = load_file(make(stage, run, **machine) / name)
     store.forget(stage.folder)
     kill_at_step(4, study, run, **machine)
-    with pytest.raises(UserError, match="was written with machine.processes: 2 and machine.zero"):
-        make(stage, run)
     resumed = load_file(make(stage, run, **machine) / name)
     assert all((whole[name] == resumed[name]).all() for name in whole)
 

@@ -120,6 +120,24 @@ def test_clean_leaves_what_a_living_process_has_claimed_and_what_that_is_made_fr
     assert not answers.exists() and not data.exists()
 
 
+def test_clean_leaves_what_a_living_process_makes(params):
+    data, answers = finish_another(params)
+    store.forget(answers)
+    part = store.begin(answers, {"inputs": {"data": str(data.relative_to(store.artifacts_root()))}})
+    with store.claim(answers):
+        assert upkeep.unused(params) == [] and main(params, "--clean", "--yes") == 0
+    assert part.exists() and store.is_complete(data)
+
+
+def test_what_was_half_removed_goes_and_its_study_keeps_the_rest(params):
+    folder = next((params.parent / "artifacts" / "data").iterdir())
+    gone = folder.with_name(f"{folder.name}.gone")
+    gone.mkdir()
+    assert upkeep.unused(params) == [gone]
+    assert main(params, "--clean", "--yes") == 0
+    assert not gone.exists() and store.is_complete(folder)
+
+
 def test_the_folders_of_a_study_whose_file_is_gone_are_unused(params):
     folder = store.study_folder("gone") / "a-s0"
     store.make_folder(folder)
