@@ -302,5 +302,10 @@ def listed(names: Iterable) -> str:
 
 def show(path: Path) -> str:
     """The path as the reader would type it: relative to here when it lies below."""
-    here = Path.cwd()
-    return str(path.resolve().relative_to(here)) if path.resolve().is_relative_to(here) else str(path)
+    return _shown(path, Path.cwd())
+
+
+@lru_cache(maxsize=256)  # asked for each parameter of a study
+def _shown(path: Path, here: Path) -> str:
+    whole = path.resolve()
+    return str(whole.relative_to(here)) if whole.is_relative_to(here) else str(path)
