@@ -14,7 +14,8 @@ test: environment  ## the fast tests
 	@$(PYTHON) -m pytest
 
 lab: environment  ## opens the notebooks in JupyterLab
-	@$(PYTHON) -m jupyter lab --notebook-dir=notebooks
+	@$(PYTHON) -m jupyter lab --notebook-dir=notebooks \
+		--LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
 
 report: environment  ## writes the report of a study again: make report STUDY=reversal
 	@$(PYTHON) -m mmrc_helpers.run $(STUDY) --redo report

@@ -35,34 +35,37 @@ def main(folder: Path) -> None:
         torch.set_num_threads(1)
     people = {person["group"]: person for person in store.read_json(data / "people.json")}
     examples = read_examples(data / "examples.jsonl")
-    # Read before the model is loaded, that is, long before any process writes: reading mends torn lines.
-    part = folder / f"answers-{launch.rank()}.jsonl"
-    done = {
-        (row["id"], row["drop"])
-        for path in folder.glob("answers-*.jsonl")
-        for row in store.resume_jsonl(path)
-    }
+    if launch.world_size() > 1:
+        torch.distributed.init_process_group("gloo")
+    done = _answered(folder)
     asker = Asker(folder, recipe, people, device, _questions(examples, recipe["params"]["evaluate"], people))
     two_way = two_way_groups((e for e in examples if e.population == "novel"), recipe["params"]["two_way"])
     chunks = asker.chunks()
-    for number, chunk in enumerate(chunks, 1):
-        if number % launch.world_size() == launch.rank() and not done.issuperset(
-            (e.id, drop) for e, drop in chunk
-        ):
+    # What is left is shared out anew, so that after a restart no process waits long for the others.
+    left = [chunk for chunk in chunks if not done.issuperset((e.id, drop) for e, drop in chunk)]
+    own = folder / f"answers-{launch.rank()}.jsonl"
+    for number, chunk in enumerate(left):
+        if number % launch.world_size() == launch.rank():
             rows = asker.ask(chunk)
-            store.append_jsonl(part, [{**row, "two_way": row["group"] in two_way} for row in rows])
-        launch.progress(number, len(chunks))
-    _wait_for_all()
+            store.append_jsonl(own, [{**row, "two_way": row["group"] in two_way} for row in rows])
+        launch.progress(len(chunks) - len(left) + number + 1, len(chunks))
+    if launch.world_size() > 1:
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
     if launch.rank() == 0:
         _merge(folder, chunks)
 
 
-def _wait_for_all() -> None:
-    """Returns when every process is here."""
+def _answered(folder: Path) -> set[tuple[str, str]]:
+    """Id and drop of what earlier attempts have answered. Rank 0 reads it for all, which also mends torn last
+    lines: nobody writes before everybody has heard."""
+    heard: list = [None]
+    if launch.rank() == 0:
+        paths = folder.glob("answers-*.jsonl")
+        heard = [{(row["id"], row["drop"]) for path in paths for row in store.resume_jsonl(path)}]
     if launch.world_size() > 1:
-        torch.distributed.init_process_group("gloo")
-        torch.distributed.barrier()
-        torch.distributed.destroy_process_group()
+        torch.distributed.broadcast_object_list(heard)
+    return heard[0]
 
 
 def _merge(folder: Path, chunks: Sequence) -> None:

@@ -6,6 +6,8 @@ from multiprocessing import Pool
 from os import cpu_count
 from pathlib import Path
 
+from PIL import Image, UnidentifiedImageError
+
 from mmrc_helpers import launch, store
 from mmrc_helpers.records import example_line
 from mmrc_helpers.worlds import people as world
@@ -41,7 +43,7 @@ def draw_views(job: tuple) -> int:
     for split in ("train", "test"):
         for name in world.image_names(person, split, data):
             path = folder / name
-            if path.exists():
+            if path.exists() and _is_whole(path):
                 continue
             image = render(person.attributes, random.Random(f"{origin}/view/{name}"), data["image_size"])
             part = path.with_suffix(".part")
@@ -49,6 +51,16 @@ def draw_views(job: tuple) -> int:
             part.rename(path)
             count += 1
     return count
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a picture of an earlier attempt can be read."""
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+    except (UnidentifiedImageError, OSError, SyntaxError):  # PIL says SyntaxError for a broken PNG
+        return False
+    return True
 
 
 if __name__ == "__main__":

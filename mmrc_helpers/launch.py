@@ -15,11 +15,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from mmrc_helpers import guard, store
+from mmrc_helpers import disk, guard, store
 from mmrc_helpers.schema import UserError, show
-from mmrc_helpers.worker import beat, done_mark, heartbeat_file, progress, rank, run_main, world_size
+from mmrc_helpers.worker import beat, done_mark, heartbeat_file, progress, rank, run_main, warn, world_size
 
-__all__ = ["StageFailed", "beat", "progress", "rank", "run_main", "run_module", "world_size"]
+__all__ = ["StageFailed", "beat", "progress", "rank", "run_main", "run_module", "warn", "world_size"]
 
 POLL_SECONDS = 0.1
 TAIL_LINES = 30
@@ -27,6 +27,7 @@ NO_NETWORK = {  # the libraries' telemetry and hub look-ups stay off
     "HF_HUB_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_DATASETS_OFFLINE": "1",
+    "DISABLE_TELEMETRY": "1",
     "DO_NOT_TRACK": "1",
     "WANDB_MODE": "disabled",
 }
@@ -41,7 +42,8 @@ def run_module(module: str, folder: Path, machine: Mapping, echo: Callable[[str]
     what its first rank left in done.json. Output goes to folder/log.txt; progress is echoed, ever more
     rarely. Nothing it started outlives this call or this process, however either ends.
 
-    Raises UserError if the module blames its input, StageFailed if it ends, dies or hangs unfinished."""
+    Raises UserError if the module blames its input or fills the disk, StageFailed if it ends, dies or hangs
+    unfinished."""
     folder = Path(folder).absolute()
     name = module if "." in module else f"mmrc_helpers.{module}"
     ranks = _count_ranks(machine)
@@ -60,6 +62,8 @@ def run_module(module: str, folder: Path, machine: Mapping, echo: Callable[[str]
             raise UserError(store.read_json(folder / "error.json")["message"])
         if not _all_done(folder, ranks):
             tail = "\n".join(_tail(folder / "log.txt", start))
+            if disk.is_full(folder) or re.search("No space left on device|Disk quota exceeded", tail):
+                raise disk.full(folder)
             raise StageFailed(f"{name}: {reason}\nThe end of {show(folder / 'log.txt')}:\n{tail}")
     for path in folder.glob("heartbeat-*"):
         path.unlink()
@@ -228,8 +232,8 @@ def _end(process: subprocess.Popen) -> None:
 
 
 def _relay(log_path: Path, start: int, echo: Callable[[str], None]) -> Iterator[None]:
-    """Each step echoes the newest progress line since byte `start` of the log, but none within 5 s, or 5 % of
-    the time so far, of another; closing it echoes the last one."""
+    """Each step echoes the warnings since byte `start` of the log and the newest progress line, but none
+    within 5 s, or 5 % of the time so far, of another; closing it echoes the last one."""
     began = said = time.monotonic()
     rest, news = b"", ""
     with log_path.open("rb") as log:
@@ -237,6 +241,9 @@ def _relay(log_path: Path, start: int, echo: Callable[[str], None]) -> Iterator[
         try:
             while True:
                 *lines, rest = (rest + log.read()).split(b"\n")
+                for line in lines:
+                    if line.startswith(b"warning: "):
+                        echo(line.decode())
                 news = next(
                     (line.decode() for line in reversed(lines) if line.startswith(b"progress ")), news
                 )

@@ -10,7 +10,8 @@ import pandas as pd
 
 from mmrc_helpers import gates, metrics, records, stages, store
 from mmrc_helpers.intervals import percent
-from mmrc_helpers.study import Run, Study, UserError
+from mmrc_helpers.schema import UserError, check_file_name
+from mmrc_helpers.study import Run, Study
 
 
 def runs_of(opened: Run | Study) -> tuple[Run, ...]:
@@ -42,12 +43,16 @@ def answers(opened: Run | Study) -> pd.DataFrame:
 
 @lru_cache(maxsize=64)
 def _answers(folder: Path, variant: str, seed: int, made: int) -> pd.DataFrame:
-    return metrics.read_answers(folder, variant, seed)
+    return metrics.read_answers(store.check(folder, "answers.jsonl"), variant, seed)
 
 
 def people(run: Run) -> list[dict]:
     """The people of a run's data: group, population, name, descriptor, attributes, description."""
-    return store.read_json(stages.data_stage(run).folder / "people.json")
+    path = store.check(stages.data_stage(run).folder, "people.json") / "people.json"
+    people = store.read_json(path)
+    for person in people:
+        check_file_name(person["group"], str(path))
+    return people
 
 
 def names(run: Run) -> dict[str, str]:
@@ -62,7 +67,8 @@ def images(run: Run) -> Path:
 
 def examples(run: Run, split: str | None = None) -> list[records.Example]:
     """A run's questions, of one split if wanted."""
-    found = records.read_examples(stages.data_stage(run).folder / "examples.jsonl")
+    folder = store.check(stages.data_stage(run).folder, "examples.jsonl")
+    found = records.read_examples(folder / "examples.jsonl")
     return [example for example in found if split in (None, example.split)]
 
 
@@ -70,7 +76,8 @@ def losses(run: Run) -> pd.DataFrame:
     """Rows of metrics.jsonl of every phase of a run, with `line`, the phase's name."""
     parts = []
     for number, stage in enumerate(stages.train_stages(run), 1):
-        rows = pd.DataFrame(store.read_jsonl(stage.folder / "metrics.jsonl"))
+        folder = store.check(stage.folder, "metrics.jsonl")
+        rows = pd.DataFrame(store.read_jsonl(folder / "metrics.jsonl"))
         parts.append(rows.assign(line=f"phase {number}: {stage.params['train']['method']}"))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["line", "step", "loss"])
 

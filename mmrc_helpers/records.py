@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from itertools import zip_longest
 from pathlib import Path
 
-from mmrc_helpers.study import UserError
+from mmrc_helpers.schema import UserError, check_file_name
 
 LETTERS = "ABCDEFGH"
 CELLS = ("forward/free", "forward/choice", "forward/judge", "reverse/free", "reverse/choice", "reverse/judge")
@@ -77,6 +77,8 @@ def read_examples(path: Path) -> list[Example]:
                 raise UserError(
                     f"{path}, line {number}: not a whole example ({error}); make the data again: --redo data"
                 ) from error
+    for name in {name for example in examples for name in (example.group, *example.images)}:
+        check_file_name(name, str(path))
     return examples
 
 

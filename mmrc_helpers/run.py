@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmrc_helpers import stages, store
+from mmrc_helpers import disk, stages, store, upkeep
 from mmrc_helpers.execute import Job, execute_all
 from mmrc_helpers.schema import UserError, check_known, listed, show
 from mmrc_helpers.study import PARAMS_FOLDER, Run, Study, content_key, load_study, plain
@@ -20,17 +20,26 @@ OF_A_STUDY = "05_report"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line. Returns the exit status: 0 all done, 1 something failed, 2 wrong input."""
-    options = _parser().parse_args(arguments)
+    """The command line. Returns the exit status: 0 all done, 1 something failed or is damaged, 2 wrong input
+    or a disk that is too small: what the user has to mend first."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
+        if options.check:
+            return upkeep.check(options.params_folder)
+        if options.clean:
+            return upkeep.clean(options.params_folder, options.yes)
+        if options.study is None:
+            parser.error("name a study, or give --check or --clean")
         study = load_study(options.study, options.params_folder)
         runs = _chosen(study, options.variant, options.seed)
         if options.dry_run:
             return _say_plan(study, runs, options.notebooks)
         if options.redo:
             _forget(options.redo, study, runs, options.notebooks)
-        return run_study(study, runs, options.notebooks)
+        with disk.naming_a_full_disk(store.study_folder(study.name)):
+            return run_study(study, runs, options.notebooks)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -64,7 +73,7 @@ def run_study(study: Study, runs: Sequence[Run], notebooks: Path = NOTEBOOKS) ->
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m mmrc_helpers.run", description=__doc__.split("\n\n")[0])
-    parser.add_argument("study", help="a name in params/, or a YAML file")
+    parser.add_argument("study", nargs="?", help="a name in params/, or a YAML file")
     parser.add_argument("--variant", help="only this variant")
     parser.add_argument("--seed", type=int, help="only this seed")
     parser.add_argument(
@@ -73,6 +82,9 @@ def _parser() -> argparse.ArgumentParser:
         help="make these stages and what is made from them again, or execute notebooks again",
     )
     parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    parser.add_argument("--check", action="store_true", help="verify all artifacts; list what no study uses")
+    parser.add_argument("--clean", action="store_true", help="show what no study uses, ask, and remove it")
+    parser.add_argument("--yes", action="store_true", help="with --clean: remove without asking")
     parser.add_argument("--params-folder", type=Path, default=PARAMS_FOLDER, help="where the studies are")
     parser.add_argument("--notebooks", type=Path, default=NOTEBOOKS, help="where the notebooks are")
     return parser

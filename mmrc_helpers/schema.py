@@ -5,11 +5,18 @@ import difflib
 import math
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import yaml
 
 NAME = re.compile(r"[a-z0-9_]+")
+FILE_NAME = re.compile(r"\w[\w. +-]*")
+# Words of a variable's name that mark a secret, and a URL that carries a password.
+SECRET = re.compile(
+    r"(^|_)(TOKEN|KEY|APIKEY|SECRET|PASSWORD|PASSWD|PASS|CREDENTIALS?|AUTH)(_|$)", re.IGNORECASE
+)
+PASSWORD_IN_URL = re.compile(r"://[^/\s]*:[^/\s]*@")
 
 CELLS = tuple(
     f"{direction}/{format}" for direction in ("forward", "reverse") for format in ("free", "choice", "judge")
@@ -121,7 +128,7 @@ class _StrictLoader(yaml.SafeLoader):
 def read_yaml(path: Path) -> dict:
     """The mapping in a YAML file, safe-loaded. Raises UserError with the line if it is not one."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
+        content = _parse(path.read_text(encoding="utf-8"))
     except UserError as error:
         raise UserError(f"{show(path)}: {error}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -131,6 +138,11 @@ def read_yaml(path: Path) -> dict:
             f"{show(path)}: expected a mapping of sections such as train and data; got {content!r}"
         )
     return content
+
+
+@lru_cache(maxsize=64)  # every run of a study reads the same few files
+def _parse(text: str):
+    return yaml.load(text, Loader=_StrictLoader)
 
 
 def merge(known: Mapping, overrides: Mapping, file: Path, prefix: str = "") -> dict:
@@ -205,6 +217,11 @@ def _check_open_mapping(value: Mapping, where: str) -> dict:
     for name, item in value.items():
         if not isinstance(name, str) or isinstance(item, Mapping | list) or item is None:
             raise UserError(f"{where}.{name}: expected text or a number under a text name; got {item!r}")
+        if SECRET.search(name) or PASSWORD_IN_URL.search(str(item)):
+            raise UserError(
+                f"{where}.{name}: looks like a secret, and study files are copied into artifacts; export it "
+                "in the shell instead: every process inherits it"
+            )
     return dict(value)
 
 
@@ -249,12 +266,20 @@ def _check_range(value, key: str, where: str) -> None:
             raise UserError(f"{where}: must be at most {high}; got {value!r}")
     if key == "model.study":
         check_name(value, where)
+    if key == "model.name" and value:
+        check_file_name(value, where)
 
 
 def check_name(name, where: str) -> None:
     """Raises UserError unless `name` is a plain word; so no name can be a path."""
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise UserError(f"{where}: {name!r} is not a name: use lower-case letters, digits and _")
+
+
+def check_file_name(name, where: str) -> None:
+    """Raises UserError unless `name` is a plain file name, and so no way out of the folder it is in."""
+    if not isinstance(name, str) or not FILE_NAME.fullmatch(name):
+        raise UserError(f"{where}: {name!r} is not a plain file name; separators and .. are refused")
 
 
 def check_known(name, names: Iterable[str], what: str, every: bool = False) -> None:
@@ -277,5 +302,10 @@ def listed(names: Iterable) -> str:
 
 def show(path: Path) -> str:
     """The path as the reader would type it: relative to here when it lies below."""
-    here = Path.cwd()
-    return str(path.resolve().relative_to(here)) if path.resolve().is_relative_to(here) else str(path)
+    return _shown(path, Path.cwd())
+
+
+@lru_cache(maxsize=256)  # asked for each parameter of a study
+def _shown(path: Path, here: Path) -> str:
+    whole = path.resolve()
+    return str(whole.relative_to(here)) if whole.is_relative_to(here) else str(path)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from mmrc_helpers import launch, store
+from mmrc_helpers import disk, estimates, launch, store
 from mmrc_helpers.study import Run, content_key, find_run, load_study, plain
 
 # Raised by hand when the meaning of a stage's output changes.
@@ -32,9 +32,8 @@ class Stage:
 
     @cached_property
     def key(self) -> str:
-        inputs = [f"{name}={stage.key}" for name, stage in sorted(self.inputs.items())]
-        keyed = {name: _keyed(name, section) for name, section in self.params.items()}
-        return content_key(self.kind, VERSIONS[self.kind], {"seed": self.seed, **keyed}, inputs)
+        inputs = {name: stage.key for name, stage in self.inputs.items()}
+        return _key(self.kind, VERSIONS[self.kind], self.seed, self.params, inputs)
 
     @property
     def folder(self) -> Path:
@@ -112,8 +111,9 @@ def keys(run: Run) -> dict[str, str]:
 def make(stage: Stage, machine: Mapping, echo: Callable[[str], None] = print) -> Path:
     """The stage's finished folder; makes it, and before it whatever it needs, when it is not there.
 
-    machine: the `machine` section. Raises UserError for bad input and launch.StageFailed when the module
-    fails; what was done by then stays in the .part folder and is continued next time.
+    machine: the `machine` section. Raises UserError for bad input, damaged inputs and a disk that is too
+    small or full, and launch.StageFailed when the module fails; what was done by then stays in the .part
+    folder and is continued next time.
     """
     if store.is_complete(stage.folder):
         return stage.folder
@@ -122,11 +122,27 @@ def make(stage: Stage, machine: Mapping, echo: Callable[[str], None] = print) ->
     with store.claim(stage.folder, echo):
         if store.is_complete(stage.folder):
             return stage.folder
+        inputs = {name: store.check(needed.folder) for name, needed in stage.inputs.items()}
         machine = _machine_for(stage.kind, machine)
-        part = store.begin(stage.folder, stage.recipe(machine))
-        echo(f"making {stage.kind}/{stage.folder.name}")
-        facts = launch.run_module(MODULES[stage.kind], part, machine, echo)
-        return store.finish(part, facts)
+        needed = estimates.estimate(stage.kind, stage.params, inputs, machine)
+        disk.require(stage.folder, needed - disk.size(store.part_of(stage.folder)))
+        with disk.naming_a_full_disk(stage.folder):
+            part = store.begin(stage.folder, stage.recipe(machine))
+            echo(f"making {stage.kind}/{stage.folder.name}")
+            facts = launch.run_module(MODULES[stage.kind], part, machine, echo)
+            return store.finish(part, facts)
+
+
+def key_of(recipe: Mapping) -> str:
+    """The key that follows from what recipe.json says; another than the folder's means that one is wrong."""
+    inputs = {name: path.rpartition("-")[2] for name, path in recipe["inputs"].items()}
+    return _key(recipe["kind"], recipe["version"], recipe["seed"], recipe["params"], inputs)
+
+
+def _key(kind: str, version: int, seed: int, params: Mapping, inputs: Mapping[str, str]) -> str:
+    keyed = {name: _keyed(name, section) for name, section in params.items()}
+    named = [f"{name}={key}" for name, key in sorted(inputs.items())]
+    return content_key(kind, version, {"seed": seed, **keyed}, named)
 
 
 def _keyed(name: str, section):

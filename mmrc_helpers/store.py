@@ -3,7 +3,6 @@ finished, so a folder without .part is whole; what was killed in between is cont
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import platform
@@ -15,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 
+from mmrc_helpers import disk
 from mmrc_helpers.schema import UserError, show
 from mmrc_helpers.study import Run, plain
 
@@ -58,7 +58,7 @@ def is_complete(folder: Path) -> bool:
 
 
 @contextlib.contextmanager
-def claim(folder: Path, echo: Callable[[str], None] = print) -> Iterator[None]:
+def claim(folder: Path, echo: Callable[[str], None] = print, wait: bool = True) -> Iterator[None]:
     """Only one process at a time makes a stage; a second one waits here and then finds it complete:
 
         with claim(folder):
@@ -69,13 +69,16 @@ def claim(folder: Path, echo: Callable[[str], None] = print) -> Iterator[None]:
             return finish(part, made)
 
     A claim is a lock of the operating system, so it ends with its owner, however that dies. The locked file
-    tells those who wait who the owner is; it stays, because a lock on a removed file excludes nobody."""
+    tells those who wait who the owner is; it stays, because a lock on a removed file excludes nobody. Raises
+    BlockingIOError if it is taken and `wait` is false."""
     path = artifacts_root() / ".claims" / f"{folder.parent.name}-{folder.name}"
     make_folder(path.parent)
     with path.open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            if not wait:
+                raise
             file.seek(0)
             echo(f"waiting for {show(folder)}, which {file.read() or 'another process'} is making")
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -85,59 +88,78 @@ def claim(folder: Path, echo: Callable[[str], None] = print) -> Iterator[None]:
         yield
 
 
+def is_claimed(folder: Path) -> bool:
+    """Whether a living process has claimed the stage at this moment."""
+    try:
+        with claim(folder, wait=False):
+            return False
+    except BlockingIOError:
+        return True
+
+
+def part_of(folder: Path) -> Path:
+    """Where a stage is made before it is finished."""
+    return folder.with_name(f"{folder.name}.part")
+
+
 def begin(folder: Path, recipe: Mapping) -> Path:
     """The NAME.part folder in which to make `folder`, holding recipe.json. What an earlier attempt with the
     same recipe left is kept to go on from; the recipe's `machine` says how to compute and may differ."""
-    part = folder.with_name(f"{folder.name}.part")
-    recipe = plain(recipe)
-    if part.exists() and _what(read_recipe(part)) != _what(recipe):
+    part, recipe = part_of(folder), plain(recipe)
+    if part.exists() and not _is_of(part, recipe):
         shutil.rmtree(part)
     make_folder(part)
+    for torn in part.glob(".*.[0-9]*"):  # what a killed `write_text` left
+        torn.unlink()
     write_json(part / "recipe.json", recipe)
     return part
 
 
 def finish(part: Path, made: Mapping) -> Path:
     """Renames NAME.part to NAME after writing made.json: `made` (seconds, device …), versions, commit, and
-    {file: [bytes, SHA-256]}. Returns the finished folder."""
-    files = {str(path.relative_to(part)): _size_and_sum(path) for path in _files(part)}
+    {file: [bytes, SHA-256]}. Checkpoints served to resume and go. Returns the finished folder."""
+    shutil.rmtree(part / "checkpoints", ignore_errors=True)
+    (part / "made.json").unlink(missing_ok=True)  # of an attempt that was killed before the renaming
     content = {
         **plain(made),
         "commit": _commit(),
         "python": platform.python_version(),
         "packages": _packages(),
     }
-    write_json(part / "made.json", {**content, "files": files})
-    sync(part)
+    write_json(part / "made.json", {**content, "files": disk.sizes_and_sums(part)})
+    disk.sync(part)
     folder = part.with_name(part.name.removesuffix(".part"))
     part.rename(folder)
-    _sync_path(folder.parent)
+    disk.sync(folder)
     return folder
 
 
-def forget(folder: Path) -> None:
-    """Removes a stage, finished or not, so that the next run makes it again."""
-    for path in (folder, folder.with_name(f"{folder.name}.part")):
-        if path.exists():
-            gone = path.with_name(
-                f"{path.name}.gone"
-            )  # renamed first: a half removed folder is never complete
+def forget(folder: Path, wait: bool = True) -> None:
+    """Removes a stage, finished or not, so that the next run makes it again. Waits for whoever makes it now;
+    if `wait` is false, raises BlockingIOError instead."""
+    with claim(folder, wait=wait):
+        for path in (folder, part_of(folder)):
+            gone = path.with_name(f"{path.name}.gone")  # renamed first: half a folder is never complete
             shutil.rmtree(gone, ignore_errors=True)
-            path.rename(gone)
-            shutil.rmtree(gone)
+            if path.exists():
+                path.rename(gone)
+                shutil.rmtree(gone)
 
 
 def damage(folder: Path) -> list[str]:
-    """What is wrong with a finished stage, one sentence for each missing, changed or truncated file."""
+    """What is wrong with a finished stage: one sentence for every file that is missing or not as written,
+    with the command that mends it."""
     files = read_json(folder / "made.json")["files"]
-    problems = []
-    for name, (size, checksum) in files.items():
-        path = folder / name
-        if not path.is_file():
-            problems.append(f"{show(path)} is missing; {_mend(folder)}")
-        elif [size, checksum] != _size_and_sum(path):
-            problems.append(f"{show(path)} is not what was written; {_mend(folder)}")
-    return problems
+    return [f"{problem}; {_mend(folder)}" for problem in disk.unlike(folder, files)]
+
+
+def check(folder: Path, *names: str) -> Path:
+    """The finished stage, after comparing these files (all, if none is named) with its manifest. Raises
+    UserError naming the first that is missing or not as written, and the command that mends it."""
+    files = read_json(folder / "made.json")["files"]
+    for problem in disk.unlike(folder, {name: files[name] for name in names or files}):
+        raise UserError(f"{problem}; {_mend(folder)}")
+    return folder
 
 
 def read_recipe(folder: Path) -> dict:
@@ -227,34 +249,12 @@ def make_folder(path: Path) -> None:
         ) from error
 
 
-def sync(folder: Path) -> None:
-    """Returns when every file below `folder` has reached the disk. A file that goes while we look is what
-    another process is writing beside its place: that one syncs it."""
-    for path in (*_files(folder), *(path for path in folder.rglob("*") if path.is_dir()), folder):
-        with contextlib.suppress(FileNotFoundError):
-            _sync_path(path)
-
-
-def _sync_path(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+def _is_of(part: Path, recipe: Mapping) -> bool:
+    """Whether an unfinished folder is of this recipe; `machine` says how it is made, not what."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file())
-
-
-def _size_and_sum(path: Path) -> list:
-    with path.open("rb") as file:
-        return [path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()]
-
-
-def _what(recipe: Mapping) -> dict:
-    """The recipe without `machine`: what is made, not how."""
-    return {key: value for key, value in recipe.items() if key != "machine"}
+        return {**read_recipe(part), "machine": None} == {**recipe, "machine": None}
+    except UserError:  # a damaged recipe says nothing
+        return False
 
 
 def _mend(folder: Path) -> str:

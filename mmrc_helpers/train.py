@@ -13,11 +13,12 @@ from pathlib import Path
 
 import deepspeed
 import torch
+from accelerate.utils import broadcast_object_list
 from datasets import Dataset
 from transformers import TrainerCallback, set_seed
 from trl import SFTConfig, SFTTrainer
 
-from mmrc_helpers import launch, models, store
+from mmrc_helpers import checkpoints, launch, models, store
 from mmrc_helpers.batches import Encoder, Pictures, Tokens
 from mmrc_helpers.optimizers import make_optimizer, rate_at
 from mmrc_helpers.records import Row, exposure, read_examples, training_rows
@@ -71,22 +72,31 @@ def main(folder: Path) -> None:
         processing_class=processor.tokenizer,
         callbacks=[Metrics(folder, rows, tokens, train["batch"])],
         phase=train,
+        layout=checkpoints.layout_of(machine, launch.world_size()),
+        keep=machine["keep_checkpoints"],
     )
-    checkpoints = folder / "checkpoints"
-    trainer.train(resume_from_checkpoint=last_whole_checkpoint(checkpoints))
+    trainer.train(resume_from_checkpoint=start_again(trainer, folder))
     saved = folder / ("adapter" if train["lora_r"] else "model")
     trainer.save_model(str(saved))
     if launch.rank() == 0:
         (saved / "training_args.bin").unlink()  # a pickle; recipe.json says the same
         if not train["lora_r"]:
             processor.save_pretrained(folder / "model")
-        shutil.rmtree(checkpoints, ignore_errors=True)  # they served to resume; the result is beside them
 
 
-def last_whole_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint that was written to its end, which trainer_state.json marks; None without one."""
-    whole = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json")]
-    return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None
+def start_again(trainer: "PhaseTrainer", folder: Path) -> str | None:
+    """The checkpoint that all processes go on from, as rank 0 finds it; None without one. Rows of
+    metrics.jsonl beyond it go, because they are about to be written again."""
+    found = [None]
+    if launch.rank() == 0:
+        whole = checkpoints.newest_whole(folder / "checkpoints", trainer.layout, launch.warn)
+        rows = store.resume_jsonl(folder / "metrics.jsonl")
+        (folder / "metrics.jsonl").unlink(missing_ok=True)
+        store.append_jsonl(
+            folder / "metrics.jsonl", [row for row in rows if row["step"] <= checkpoints.step_of(whole)]
+        )
+        found = [str(whole) if whole else None]
+    return broadcast_object_list(found)[0]
 
 
 def start_processor(folder: Path, recipe: Mapping):
@@ -180,7 +190,6 @@ def training_arguments(folder: Path, train: Mapping, machine: Mapping, seed: int
         deepspeed=machine["deepspeed"] or None,
         logging_steps=machine["log_steps"],
         save_steps=machine["save_steps"],
-        save_total_limit=machine["keep_checkpoints"],
         seed=seed,
         train_sampling_strategy="sequential",  # the rows already lie in training order
         max_length=None,
@@ -197,11 +206,22 @@ def training_arguments(folder: Path, train: Mapping, machine: Mapping, seed: int
 
 
 class PhaseTrainer(SFTTrainer):
-    """TRL's trainer with the phase's optimizer and rate schedule."""
+    """TRL's trainer with the phase's optimizer and rate schedule, and with checkpoints that are sealed."""
 
-    def __init__(self, *args, phase: Mapping, **kwargs):
-        self.phase = phase
+    def __init__(self, *args, phase: Mapping, layout: Mapping, keep: int, **kwargs):
+        self.phase, self.layout, self.keep = phase, layout, keep
         super().__init__(*args, **kwargs)
+
+    def _save_checkpoint(self, model, trial):
+        folder, step = Path(self.args.output_dir), self.state.global_step
+        if launch.rank() == 0:  # what an earlier attempt left of it must not mix with the new
+            shutil.rmtree(folder / f"checkpoint-{step}", ignore_errors=True)
+        self.accelerator.wait_for_everyone()
+        super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()  # every process has written its part
+        if launch.rank() == 0:
+            checkpoints.seal(folder / f"checkpoint-{step}", self.layout)
+            checkpoints.keep_newest(folder, step, self.keep)
 
     def create_optimizer(self, model=None):
         if self.optimizer is None:

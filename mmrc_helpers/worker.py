@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from mmrc_helpers import guard, store
+from mmrc_helpers import disk, guard, store
 from mmrc_helpers.schema import UserError
 
 
@@ -45,7 +45,7 @@ def run_main(main: Callable[[Path], Mapping | None]) -> None:
             sys.exit(2)
         sys.stdout.flush()
         if rank() == 0:
-            store.sync(folder)
+            disk.sync(folder)
         seconds = round(time.monotonic() - began, 2)
         store.write_json(done_mark(folder, rank()), {"seconds": seconds, "memory_gb": _memory_gb(), **facts})
 
@@ -77,6 +77,11 @@ def progress(step: int, total: int, **facts: float | str) -> None:
         ]
         sys.stdout.write(", ".join([*words, f"{_memory_gb():.1f} GB"]) + "\n")
         sys.stdout.flush()
+
+
+def warn(text: str) -> None:
+    """Writes a warning to the log; whoever started the stage sees it at once."""
+    print(f"warning: {text}", flush=True)
 
 
 def beat() -> None:

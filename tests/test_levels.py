@@ -12,12 +12,13 @@ PACKAGE = Path(__file__).parent.parent / "mmrc_helpers"
 
 LEVELS = [  # lowest first; a new module gets its place here
     {"schema", "guard", "intervals"},
-    {"study"},
+    {"study", "disk"},
     {"records", "store", "optimizers", "scratch"},
     {"grading", "worlds", "worker", "models", "batches", "metrics", "report", "sheets", "checks"},
+    {"checkpoints", "estimates"},
     {"launch", "gates", "drawing"},
     {"generate", "train", "evaluate", "dynamics", "stages", "figures"},
-    {"reading"},
+    {"reading", "upkeep"},
     {"__init__", "execute"},
     {"run"},
 ]

@@ -1,6 +1,5 @@
 """Training and evaluation in real processes: several ranks, ZeRO, resuming. The model is very small."""
 
-import os
 import subprocess
 import sys
 import time
@@ -10,7 +9,8 @@ import pytest
 from safetensors.torch import load_file
 
 from mmrc_helpers import stages, store
-from mmrc_helpers.study import find_run, load_study
+from mmrc_helpers.checkpoints import step_of
+from mmrc_helpers.study import UserError, find_run, load_study, plain
 
 STUDY = """
 question: Do several processes give what one gives?
@@ -81,19 +81,58 @@ def test_killed_training_resumes_from_its_checkpoint_bit_by_bit(study, artifacts
     run = find_run(study, "whole", 0)
     (stage,) = stages.train_stages(run)
     whole = load_file(make(stage, run) / "model" / "model.safetensors")
+    rows = store.read_jsonl(stage.folder / "metrics.jsonl")
     store.forget(stage.folder)
-    part = store.begin(stage.folder, stage.recipe({**stages._machine_for("train", run.params["machine"])}))
-    command = [sys.executable, "-m", "mmrc_helpers.train", part]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # as many as `machine.threads` gives the others
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as killed:
-        while not (part / "checkpoints" / "checkpoint-4" / "trainer_state.json").exists():
-            assert killed.poll() is None, killed.stdout.read().decode()
-            time.sleep(0.01)
-        killed.kill()
-    assert not store.is_complete(stage.folder)
-    resumed = load_file(make(stage, run) / "model" / "model.safetensors")
+    part = kill_at_step(6, study, run)
+    newest = max((part / "checkpoints").glob("*/manifest.json"), key=lambda path: step_of(path.parent)).parent
+    (newest / "optimizer.pt").write_bytes((newest / "optimizer.pt").read_bytes()[:-1])
+    said = []
+    made = stages.make(stage, run.params["machine"], said.append)
+    assert [line for line in said if f"{newest.name} is passed over: " in line and "optimizer.pt" in line]
+    resumed = load_file(made / "model" / "model.safetensors")
     assert all((whole[name] == resumed[name]).all() for name in whole)
+    assert store.read_jsonl(made / "metrics.jsonl") == rows
     assert "checkpoints" not in [path.name for path in stage.folder.iterdir()]
+
+
+def kill_at_step(step: int, study, run, **machine) -> Path:
+    """Kills whoever trains the run's last phase when this step's checkpoint is sealed; the part folder."""
+    machine = {**plain(run.params["machine"]), **machine}
+    part = store.part_of(stages.train_stages(run)[-1].folder)
+    code = (
+        "import sys; from mmrc_helpers import stages; from mmrc_helpers.study import find_run, load_study;"
+        f"run = find_run(load_study(sys.argv[1]), {run.variant!r}, 0);"
+        f"stages.make(stages.train_stages(run)[-1], {machine!r})"
+    )
+    owner = subprocess.Popen([sys.executable, "-c", code, str(study.path)])
+    while not (part / "checkpoints" / f"checkpoint-{step}" / "manifest.json").exists():
+        assert owner.poll() is None
+        time.sleep(0.005)
+    owner.kill()
+    owner.wait()
+    return part
+
+
+@pytest.mark.parametrize(
+    ("variant", "zero"),
+    [
+        ("whole", "2"),
+        *[
+            pytest.param(variant, zero, marks=pytest.mark.slow)
+            for variant, zero in (("whole", "none"), ("adapted", "2"), ("adapted", "3"))
+        ],
+    ],
+)
+def test_two_killed_ranks_resume_bit_by_bit(study, artifacts, variant, zero):
+    run = find_run(study, variant, 0)
+    stage = stages.train_stages(run)[-1]
+    machine = {"launcher": "deepspeed", "processes": 2, "zero": zero, "micro_batch": 2}
+    name = "model/model.safetensors" if variant == "whole" else "adapter/adapter_model.safetensors"
+    whole = load_file(make(stage, run, **machine) / name)
+    store.forget(stage.folder)
+    kill_at_step(4, study, run, **machine)
+    resumed = load_file(make(stage, run, **machine) / name)
+    assert all((whole[name] == resumed[name]).all() for name in whole)
 
 
 @pytest.mark.parametrize("zero", ["none", "2", pytest.param("3", marks=pytest.mark.slow)])
@@ -108,8 +147,6 @@ def test_two_ranks_train_under_deepspeed(study, artifacts, zero):
 
 
 def test_an_uneven_batch_is_one_clear_error(study, artifacts):
-    from mmrc_helpers.study import UserError
-
     run = find_run(study, "whole", 0)
     with pytest.raises(UserError, match="train.batch: 8 rows do not divide"):
         make(stages.train_stages(run)[0], run, micro_batch=3)

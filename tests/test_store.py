@@ -51,6 +51,50 @@ def test_a_finished_stage_has_no_part_folder_and_a_manifest(artifacts, folder):
     assert store.read_recipe(folder) == RECIPE
 
 
+def test_a_finish_that_was_killed_before_its_end_is_done_again(folder):
+    part = make(folder).rename(store.part_of(folder))
+    (part / "checkpoints" / "checkpoint-5").mkdir(parents=True)
+    (part / ".made.json.123").write_text("{")  # a torn `write_text`
+    assert store.begin(folder, RECIPE) == part
+    assert store.damage(store.finish(part, {})) == []
+    assert {path.name for path in folder.iterdir()} == {
+        "recipe.json",
+        "made.json",
+        "examples.jsonl",
+        "images",
+    }
+
+
+def test_a_damaged_recipe_of_a_part_folder_is_begun_anew(folder):
+    part = store.begin(folder, RECIPE)
+    (part / "half").write_text("half")
+    (part / "recipe.json").write_text('{"kind": ')
+    assert not (store.begin(folder, RECIPE) / "half").exists()
+
+
+def test_a_file_is_compared_with_the_manifest_before_it_is_used(folder):
+    make(folder)
+    assert store.check(folder) == store.check(folder, "examples.jsonl") == folder
+    (folder / "images" / "a.png").write_bytes(b"Picture")
+    assert store.check(folder, "examples.jsonl") == folder
+    with pytest.raises(UserError, match="a.png is not what was written; to make it again: rm -r"):
+        store.check(folder)
+
+
+def test_a_stage_that_somebody_makes_is_not_forgotten_under_them(tmp_path, folder):
+    maker = start_maker(tmp_path / "log", 60)
+    assert maker.stdout.readline() == "making\n"
+    assert store.is_claimed(folder)
+    with pytest.raises(BlockingIOError):
+        store.forget(folder, wait=False)
+    assert store.part_of(folder).exists()
+    maker.kill()
+    maker.communicate()
+    assert not store.is_claimed(folder)
+    store.forget(folder, wait=False)
+    assert not store.part_of(folder).exists()
+
+
 def test_an_interrupted_stage_goes_on_with_what_it_has(folder):
     part = store.begin(folder, RECIPE)
     (part / "half").write_text("half")
