@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "mmrc_helpers"
 
 LEVELS = [  # lowest first; a new module gets its place here
-    {"schema", "guard", "intervals"},
+    {"schema", "guard", "intervals", "scales"},
     {"study"},
     {"records", "store", "optimizers", "scratch"},
     {"grading", "worlds", "worker", "models", "batches", "metrics", "report", "sheets", "checks"},
