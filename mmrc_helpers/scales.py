@@ -114,20 +114,17 @@ def crowded_band(values: Sequence[float], held: float = 0.5) -> tuple[float, flo
     return float(values[start]), float(values[start + count - 1])
 
 
-def widen_middle(panels: Sequence[Axes], values: Sequence[float], share: float = 0.5) -> None:
-    """Give the vertical axes the band that holds half of the values `share` of their height and shade it;
-    they stay linear where the values are not crowded, that is where the band has no less than half of
-    `share` by itself."""
-    values = np.asarray(values, dtype=float)
-    lower, upper = round_outwards(values.min(), values.max())
+def widen_middle(axes: Axes, values: Sequence[float], ends: Sequence[float] = (), share: float = 0.5) -> None:
+    """Give the vertical axis, which shows `values` and reaches to `ends`, a shaded band that holds half of the
+    values and takes `share` of the height. It stays linear where values do not crowd: where the band has half
+    of `share` anyway."""
+    lower, upper = round_outwards(min(*values, *ends), max(*values, *ends))
     low, high = round_outwards(*crowded_band(values))
     low, high = max(low, lower), min(high, upper)
-    crowded = high - low < share / 2 * (upper - lower)
-    for axes in panels:
-        if crowded:
-            axes.set_yscale("wider_middle", band=(low, high), share=share, limits=(lower, upper))
-            axes.axhspan(low, high, color="black", alpha=0.06, linewidth=0, zorder=0)
-        axes.set_ylim(lower, upper)
+    if high - low < share / 2 * (upper - lower):
+        axes.set_yscale("wider_middle", band=(low, high), share=share, limits=(lower, upper))
+        axes.axhspan(low, high, color="black", alpha=0.06, linewidth=0, zorder=0)
+    axes.set_ylim(lower, upper)
 
 
 def round_outwards(low: float, high: float) -> tuple[float, float]:

@@ -1,0 +1,260 @@
+"""Traces of training become figures (`trajectories` makes their tables). Lines are told apart by colour, by
+dashes and by names at their ends; crowded values get the wider-middle axis."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mmrc_helpers import drawing, lines, trajectories
+from mmrc_helpers.records import CELLS
+
+FORMATS = ("free", "choice", "judge")
+DIRECTIONS = ("forward", "reverse")
+DASHES = {"forward": "-", "reverse": "--"}
+FORMAT_DASHES = {"free": "-", "choice": "--", "judge": ":"}
+CANDIDATES = {
+    "right": "right answer",
+    "paraphrase": "paraphrase",
+    "format_only": "format only",
+    "wrong_person": "wrong person",
+    "unseen": "unseen answer",
+    "permuted": "permuted",
+    "random": "random words",
+}
+
+
+def cells(logprobs: pd.DataFrame) -> Figure:
+    """Log-probability of the right answer over training, one panel per format: forward against reverse on
+    novel people with bands, background people in grey, guessing dotted."""
+    right = trajectories.answers(logprobs)
+    right = right[right["candidate"] == "right"]
+    table = trajectories.over_time(right, "logp_mean", ["population", "direction", "format"])
+    formats = [f for f in FORMATS if (table["format"] == f).any()]
+    figure, panels = lines.panels(len(formats), table)
+    told = []
+    for axes, format in zip(panels, formats, strict=True):
+        drawn, part = [], table[table["format"] == format]
+        for (population, direction), line in part.groupby(["population", "direction"], sort=False):
+            novel = population == "novel"
+            colour = drawing.DIRECTION_COLOURS[direction] if novel else drawing.GREY
+            name = direction if novel else f"background {direction}"
+            lines.append(
+                (name, line, {"color": colour, "linestyle": DASHES[direction], "alpha": 1 if novel else 0.7})
+            )
+            if novel:
+                told.append(f"{direction}/{format} {lines.from_to(line)}")
+        axes.set_title(format)
+        lines.draw(axes, drawn, table, wide=True)
+    panels[0].set_ylabel("log-probability of the right answer\n(nats per token, mean over people)")
+    return drawing.described(
+        figure,
+        f"Log-probability of the right answer over {lines.training(table)}, nats per token, novel people: "
+        + "; ".join(told) + f". Bands: {lines.band(table)}.",
+    )  # fmt: skip
+
+
+def margins(logprobs: pd.DataFrame) -> Figure:
+    """Chosen (right), rejected (another person's) answer and their margin over training on novel people, one
+    line per cell."""
+    table = trajectories.margins(logprobs)
+    table = table[table["population"] == "novel"]
+    asked = trajectories.cells_of(table)
+    values = ("chosen", "rejected", "margin")
+    curves = {value: trajectories.over_time(table, value, ["cell"]) for value in values}
+    figure, panels = lines.panels(3, curves["margin"])
+    for axes, value in zip(panels, values, strict=True):
+        drawn = [(cell, curves[value][curves[value]["cell"] == cell], _cell_style(cell)) for cell in asked]
+        axes.set_title({"chosen": "right answer", "rejected": "wrong person's answer"}.get(value, value))
+        lines.draw(axes, drawn, curves[value], wide=True, named=value == "margin")
+        if value == "margin":
+            axes.axhline(0, color="black", linewidth=0.8)
+    panels[0].set_ylabel("log-probability (nats per answer)")
+    told = [f"{cell} {lines.from_to(curves['margin'][curves['margin']['cell'] == cell])}" for cell in asked]
+    return drawing.described(
+        figure,
+        f"Right answer, wrong person's answer and their margin over {lines.training(curves['margin'])}, novel people. "
+        f"Margin in nats: {'; '.join(told)}. Bands: {lines.band(curves['margin'])}.",
+    )
+
+
+def candidates(logprobs: pd.DataFrame, squeezing: pd.DataFrame, format: str = "free") -> Figure:
+    """Seven candidate answers over training in one format, forward and reverse; below, the entropy of the
+    model's answer and the squeezing index.
+
+    squeezing: columns variant, seed, phase, step, supervised_tokens, direction, format, population and
+    squeezing (see traces.squeezing).
+    """
+    asked = trajectories.answers(logprobs)
+    asked = asked[(asked["population"] == "novel") & (asked["format"] == format)]
+    table = trajectories.over_time(asked, "logp_mean", ["direction", "candidate"])
+    entropy = trajectories.over_time(asked[asked["candidate"] == "right"], "entropy_mean", ["direction"])
+    chosen = squeezing[(squeezing["population"] == "novel") & (squeezing["format"] == format)]
+    index = trajectories.over_time(chosen, "squeezing", ["direction"])
+    figure, panels = lines.panels(4, table, per_row=2)
+    told = []
+    for axes, direction in zip(panels[:2], DIRECTIONS, strict=True):
+        part = table[table["direction"] == direction]
+        drawn = [
+            (
+                name,
+                part[part["candidate"] == kind],
+                {"color": drawing.COLOURS[k], "linestyle": drawing.LINES[k]},
+            )
+            for k, (kind, name) in enumerate(CANDIDATES.items())
+            if (part["candidate"] == kind).any()
+        ]
+        axes.set_title(f"{direction} {format}")
+        axes.set_ylabel("log-probability\n(nats per token)")
+        lines.draw(axes, drawn, table)
+        told += [f"{direction}, {name} {lines.from_to(line)}" for name, line, _ in drawn]
+    for axes, curve, title, unit in (
+        (panels[2], entropy, "entropy along the right answer", "nats per token"),
+        (panels[3], index, "squeezing index", "nats"),
+    ):
+        drawn = [(d, curve[curve["direction"] == d], _direction_style(d)) for d in DIRECTIONS]
+        axes.set_title(title)
+        axes.set_ylabel(unit)
+        lines.draw(axes, [line for line in drawn if len(line[1])], curve)
+        told += [f"{title}, {name} {lines.from_to(line)}" for name, line, _ in drawn if len(line)]
+    panels[3].axhline(0, color="black", linewidth=0.8)
+    return drawing.described(
+        figure,
+        f"Candidate answers on novel people over {lines.training(table)}, nats per token: "
+        + "; ".join(told)
+        + ".",
+    )
+
+
+def storage(probe: pd.DataFrame, logprobs: pd.DataFrame, chance: float) -> Figure:
+    """The storage probe over training: the share of people whose picture makes the name likeliest, and its
+    margin beside the margin of the reverse choice itself."""
+    share = trajectories.over_time(probe, "correct", ["population"])
+    stored = trajectories.over_time(probe, "margin", ["population"])
+    reached = trajectories.margins(logprobs)
+    reached = trajectories.over_time(reached[reached["cell"] == "reverse/choice"], "margin", ["population"])
+    figure, (left, right) = lines.panels(2, share)
+    styles = {
+        "novel": {"color": drawing.GREEN, "linestyle": "-"},
+        "background": {"color": drawing.GREY, "linestyle": "-."},
+    }
+    lines.draw(left, _by(share, styles), share)
+    left.axhline(chance, color="black", linewidth=0.9, linestyle=":")
+    left.set_title("stored: right picture likeliest")
+    drawing.share_axis(left)
+    left.set_ylabel("share of the questions")
+    reach = {
+        "novel": {"color": drawing.ORANGE, "linestyle": "--"},
+        "background": {"color": "#000000", "linestyle": ":"},
+    }
+    drawn = [(f"stored, {name}", line, style) for name, line, style in _by(stored, styles)]
+    drawn += [(f"reached, {name}", line, style) for name, line, style in _by(reached, reach)]
+    both = pd.concat([stored, reached], ignore_index=True)
+    right.set_title("margin of the right picture")
+    lines.draw(right, drawn, both, wide=True)
+    right.axhline(0, color="black", linewidth=0.8)
+    right.set_ylabel("nats")
+    told = [f"{name} people {lines.from_to(line, percent=True)}" for name, line, _ in _by(share, styles)]
+    told += [f"margin {name} {lines.from_to(line)}" for name, line, _ in drawn]
+    return drawing.described(
+        figure,
+        f"Storage probe over {lines.training(share)}, chance {100 * chance:.0f} %. " + "; ".join(told) + ".",
+    )
+
+
+def examples(logprobs: pd.DataFrame) -> Figure:
+    """Every novel question × every probe: the margin of the right over the wrong person's answer, sorted by
+    its end; zero is white, and a black line surrounds what is right."""
+    table = trajectories.margins(logprobs)
+    table = table[table["population"] == "novel"]
+    table = table.assign(row=table["variant"] + "/" + table["seed"].astype(str) + "/" + table["id"])
+    asked = trajectories.cells_of(table)
+    limit = float(np.quantile(abs(table["margin"]), 0.98)) or 1.0
+    per_row = min(3, len(asked))
+    size = (3.1 * per_row + 1.2, 2.7 * -(-len(asked) // per_row))
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(-(-len(asked) // per_row), per_row, squeeze=False)
+    told = []
+    for axes, cell in zip(panels.flat, asked, strict=False):
+        grid = table[table["cell"] == cell].pivot_table(
+            index="row", columns=["phase", "step"], values="margin"
+        )
+        grid = grid.loc[grid.iloc[:, -1].sort_values(ascending=False).index]
+        picture = axes.pcolormesh(grid.to_numpy(), cmap="RdBu", vmin=-limit, vmax=limit, rasterized=True)
+        _surround(axes, grid.to_numpy() > 0)
+        steps = [step for _, step in grid.columns]
+        shown = range(0, len(steps), max(1, len(steps) // 5))
+        axes.set_xticks([k + 0.5 for k in shown], [f"{steps[k]:g}" for k in shown])
+        axes.set(yticks=[], ylim=(len(grid), 0), title=cell)
+        first, last = (grid.iloc[:, k] > 0 for k in (0, -1))
+        told.append(f"{cell} {100 * first.mean():.0f} % to {100 * last.mean():.0f} %")
+    for axes in panels[-1]:
+        axes.set_xlabel("optimizer step of the probe")
+    for axes in panels[:, 0]:
+        axes.set_ylabel("questions")
+    for spare in panels.flat[len(asked) :]:
+        spare.set_visible(False)
+    bar = figure.colorbar(picture, ax=panels, shrink=0.8, extend="both", aspect=30)
+    bar.set_label("margin of the right answer (nats)")
+    return drawing.described(
+        figure,
+        "Heat maps of the margin, question by probe, novel people. Questions with a positive margin, first and "
+        f"last probe: {'; '.join(told)}.",
+    )
+
+
+def comparison(logprobs: pd.DataFrame, variants: Sequence[str]) -> Figure:
+    """Several variants in one axis per cell: the log-probability of the right answer on novel people over the
+    novel tokens seen, with bands over seeds."""
+    right = trajectories.answers(logprobs)
+    right = right[(right["candidate"] == "right") & (right["population"] == "novel")]
+    table = trajectories.over_time(right, "logp_mean", ["variant", "cell"])
+    asked = trajectories.cells_of(table)
+    figure, panels = lines.panels(len(asked), table, per_row=min(3, len(asked)))
+    told = []
+    for axes, cell in zip(panels, asked, strict=True):
+        drawn = lines.variants(table[table["cell"] == cell], variants)
+        axes.set_title(cell)
+        lines.draw(axes, drawn, table, wide=True, time="supervised_tokens")
+        told += [f"{cell}, {name} {lines.from_to(line)}" for name, line, _ in drawn]
+    for axes in panels[:: min(3, len(asked))]:
+        axes.set_ylabel("log-probability\n(nats per token)")
+    return drawing.described(
+        figure,
+        "Log-probability of the right answer over training, one line per variant, novel people, nats per token: "
+        + "; ".join(told) + f". Bands: {lines.band(table)}.",
+    )  # fmt: skip
+
+
+def _by(table: pd.DataFrame, styles: Mapping[str, dict]) -> list[tuple[str, pd.DataFrame, dict]]:
+    return [(name, line, styles[name]) for name, line in table.groupby("population", sort=False)]
+
+
+def _direction_style(direction: str) -> dict:
+    return {"color": drawing.DIRECTION_COLOURS[direction], "linestyle": DASHES[direction]}
+
+
+def _cell_style(cell: str) -> dict:
+    direction, format = cell.split("/")
+    colours = {
+        "forward": (drawing.BLUE, drawing.SKY, "#000000"),
+        "reverse": (drawing.ORANGE, drawing.RED, drawing.PURPLE),
+    }
+    marker = "o" if direction == "forward" else "s"
+    place = FORMATS.index(format)
+    return {
+        "color": colours[direction][place],
+        "linestyle": FORMAT_DASHES[format],
+        "marker": marker,
+        "markersize": 4,
+    }
+
+
+def _surround(axes: Axes, right: np.ndarray) -> None:
+    """A line along the border between right and wrong squares, so that the sign survives grey print."""
+    for row, column in zip(*np.nonzero(right[:, 1:] != right[:, :-1]), strict=True):
+        axes.plot([column + 1] * 2, [row, row + 1], color="black", linewidth=0.8)
+    for row, column in zip(*np.nonzero(right[1:] != right[:-1]), strict=True):
+        axes.plot([column, column + 1], [row + 1] * 2, color="black", linewidth=0.8)
