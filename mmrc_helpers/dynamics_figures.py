@@ -75,7 +75,7 @@ def margins(logprobs: pd.DataFrame) -> Figure:
     told = [f"{cell} {lines.from_to(curves['margin'][curves['margin']['cell'] == cell])}" for cell in asked]
     return drawing.described(
         figure,
-        f"Right answer, wrong person's answer and their margin over {lines.training(curves['margin'])}, novel people. "
+        f"Right and wrong person's answer and their margin over {lines.training(curves['margin'])}, novel people. "
         f"Margin in nats: {'; '.join(told)}. Bands: {lines.band(curves['margin'])}.",
     )
 
@@ -84,15 +84,14 @@ def candidates(logprobs: pd.DataFrame, squeezing: pd.DataFrame, format: str = "f
     """Seven candidate answers over training in one format, forward and reverse; below, the entropy of the
     model's answer and the squeezing index.
 
-    squeezing: columns variant, seed, phase, step, supervised_tokens, direction, format, population and
-    squeezing (see traces.squeezing).
+    squeezing: traces.squeezing of the same table, with variant and seed.
     """
     asked = trajectories.answers(logprobs)
     asked = asked[(asked["population"] == "novel") & (asked["format"] == format)]
     table = trajectories.over_time(asked, "logp_mean", ["direction", "candidate"])
     entropy = trajectories.over_time(asked[asked["candidate"] == "right"], "entropy_mean", ["direction"])
     chosen = squeezing[(squeezing["population"] == "novel") & (squeezing["format"] == format)]
-    index = trajectories.over_time(chosen, "squeezing", ["direction"])
+    index = trajectories.over_time(chosen, "index", ["direction"])
     figure, panels = lines.panels(4, table, per_row=2)
     told = []
     for axes, direction in zip(panels[:2], DIRECTIONS, strict=True):
@@ -112,7 +111,7 @@ def candidates(logprobs: pd.DataFrame, squeezing: pd.DataFrame, format: str = "f
         told += [f"{direction}, {name} {lines.from_to(line)}" for name, line, _ in drawn]
     for axes, curve, title, unit in (
         (panels[2], entropy, "entropy along the right answer", "nats per token"),
-        (panels[3], index, "squeezing index", "nats"),
+        (panels[3], index, "squeezing index", "nats per token"),
     ):
         drawn = [(d, curve[curve["direction"] == d], _direction_style(d)) for d in DIRECTIONS]
         axes.set_title(title)
@@ -200,8 +199,8 @@ def examples(logprobs: pd.DataFrame) -> Figure:
     bar.set_label("margin of the right answer (nats)")
     return drawing.described(
         figure,
-        "Heat maps of the margin, question by probe, novel people. Questions with a positive margin, first and "
-        f"last probe: {'; '.join(told)}.",
+        "Heat maps of the margin, question by probe, novel people. Questions with a positive margin at the "
+        f"first and at the last probe: {'; '.join(told)}.",
     )
 
 
@@ -223,7 +222,7 @@ def comparison(logprobs: pd.DataFrame, variants: Sequence[str]) -> Figure:
         axes.set_ylabel("log-probability\n(nats per token)")
     return drawing.described(
         figure,
-        "Log-probability of the right answer over training, one line per variant, novel people, nats per token: "
+        "Log-probability of the right answer over training per variant, novel people, nats per token: "
         + "; ".join(told) + f". Bands: {lines.band(table)}.",
     )  # fmt: skip
 

@@ -114,7 +114,7 @@ def crowded_band(values: Sequence[float], held: float = 0.5) -> tuple[float, flo
     return float(values[start]), float(values[start + count - 1])
 
 
-def widen_middle(axes: Axes, values: Sequence[float], ends: Sequence[float] = (), share: float = 0.5) -> None:
+def widen_middle(axes: Axes, values: Sequence[float], ends: Sequence[float], share: float = 0.5) -> None:
     """Give the vertical axis, which shows `values` and reaches to `ends`, a shaded band that holds half of the
     values and takes `share` of the height. It stays linear where values do not crowd: where the band has half
     of `share` anyway."""

@@ -1,5 +1,5 @@
 """Traces of training become curves: means over people with bands, per line and probe; margins; pairs of
-gradients. Traces are the tables of `traces.read_traces` with `variant` and `seed` in front."""
+gradients. Traces are the tables of `traces.read_run` with `variant` and `seed`."""
 
 from collections.abc import Sequence
 
@@ -55,15 +55,6 @@ def pairs(gradients: pd.DataFrame, layer: str | None = "all") -> pd.DataFrame:
     across = (split[0] == "novel forward") & (gradients["right"] == "novel reverse/" + split[1])
     here = gradients["layer"] != "all" if layer is None else gradients["layer"] == layer
     return gradients[across & here].assign(format=split[1])
-
-
-def in_one_sequence(table: pd.DataFrame) -> pd.DataFrame:
-    """Phases one after the other: steps and tokens of a later phase go on where the earlier one ended."""
-    shifts = table.groupby(["variant", "seed", "phase"])[["step", "supervised_tokens"]].max()
-    shifts = shifts.groupby(level=[0, 1]).transform(lambda ends: ends.cumsum().shift(fill_value=0))
-    keys = pd.MultiIndex.from_frame(table[["variant", "seed", "phase"]])
-    shift = shifts.reindex(keys)
-    return table.assign(**{name: table[name] + shift[name].to_numpy() for name in shifts.columns})
 
 
 def dividers(table: pd.DataFrame) -> dict[int, float]:

@@ -102,8 +102,8 @@ def test_the_band_is_where_half_of_the_values_crowd():
     low, high = scales.crowded_band(values)
     assert -0.2 <= low < high <= -0.1
     axes = Figure().subplots()
-    scales.widen_middle(axes, values)
+    scales.widen_middle(axes, values, values)
     assert axes.get_yscale() == "wider_middle"
     even = Figure().subplots()
-    scales.widen_middle(even, np.linspace(-10, 0, 100))
+    scales.widen_middle(even, np.linspace(-10, 0, 100), [])
     assert even.get_yscale() == "linear"
