@@ -20,7 +20,7 @@ SHORT = {"novel": "nov.", "background": "back.", "forward": "fwd", "reverse": "r
 
 
 def alignment(gradients: pd.DataFrame, probes: int = 3) -> Figure:
-    """Above, the cosine of every pair of groups at the first, middle and last of `probes` probe points; below,
+    """Above, the cosine of every pair of groups at so many `probes` from first to last; below,
     forward against reverse on novel people within each format: over training, with Adam's preconditioner, and
     by layer at the last probe."""
     whole = gradients[(gradients["layer"] == "all") & (gradients["preconditioner"] == "none")]
@@ -54,12 +54,18 @@ def arms(gradients: pd.DataFrame, variants: Sequence[str]) -> Figure:
     pairs = trajectories.pairs(gradients[gradients["preconditioner"] == "none"])
     table = trajectories.over_time(pairs, "cosine", ["variant", "format"])
     formats = [name for name in FORMATS if (table["format"] == name).any()]
-    figure, panels = lines.panels(len(formats), table)
+    figure, panels = lines.panels(len(formats))
     told = []
     for axes, name in zip(panels, formats, strict=True):
         drawn = lines.variants(table[table["format"] == name], variants)
-        lines.draw(axes, drawn, table, time="supervised_tokens")
-        _cosine_axis(axes, drawn)
+        lines.draw(
+            axes,
+            drawn,
+            table,
+            limits=_limits(table["mean"]),
+            levels=[(0.0, "orthogonal")],
+            time="supervised_tokens",
+        )
         axes.set_title(name)
         told += [f"{name}, {variant} {lines.from_to(line)}" for variant, line, _ in drawn]
     panels[0].set_ylabel("cosine of the forward and\nthe reverse gradient")
@@ -81,16 +87,16 @@ def _matrix(axes: Axes, grid: pd.DataFrame):
         if not np.isnan(cosine):
             label = f"{100 * cosine:.0f}"
             colour = "white" if abs(cosine) > 0.65 else "black"
-            axes.text(column, row, label, ha="center", va="center", fontsize=5.5, color=colour)
+            axes.text(column, row, label, ha="center", va="center", fontsize=6, color=colour)
     return picture
 
 
 def _three(figure, gradients: pd.DataFrame) -> list[str]:
     """Plain, preconditioned, by layer; returns the numbers in words."""
     left, middle, right = figure.subplots(1, 3, sharey=True)
-    told = []
+    limits, told = _limits(trajectories.pairs(gradients)["cosine"]), []
     for axes, preconditioner, title in (
-        (left, "none", "over training"),
+        (left, "none", "plain"),
         (middle, "adam", "preconditioned as by Adam"),
     ):
         pairs = trajectories.pairs(gradients[gradients["preconditioner"] == preconditioner])
@@ -98,8 +104,7 @@ def _three(figure, gradients: pd.DataFrame) -> list[str]:
         drawn = [(f, table[table["format"] == f], STYLES[f]) for f in FORMATS if (table["format"] == f).any()]
         axes.set_title(title)
         if drawn:
-            lines.draw(axes, drawn, table)
-            _cosine_axis(axes, drawn)
+            lines.draw(axes, drawn, table, limits=limits, levels=[(0.0, "orthogonal")])
         told += [f"{f}, {title} {lines.from_to(line)}" for f, line, _ in drawn]
     by_layer = trajectories.pairs(gradients[gradients["preconditioner"] == "none"], layer=None)
     last = by_layer[by_layer["step"] == by_layer["step"].max()]
@@ -108,14 +113,16 @@ def _three(figure, gradients: pd.DataFrame) -> list[str]:
         right.plot(rows["number"], rows["cosine"], label=name, **STYLES[name])
     right.set(xlabel="decoder layer", title="by layer, last probe")
     drawing.plain(right)
-    right.axhline(0, color="black", linewidth=0.8)
+    right.axhline(0, color="black", linestyle=":", linewidth=0.9)
     right.xaxis.get_major_locator().set_params(integer=True)
     left.set_ylabel("cosine of the forward and\nthe reverse gradient")
     return told
 
 
-def _cosine_axis(axes: Axes, drawn) -> None:
-    axes.axhline(0, color="black", linewidth=0.8)
+def _limits(cosines: pd.Series) -> tuple[float, float]:
+    """Ends of an axis of cosines: even around zero, at a tenth."""
+    end = max(0.1, np.ceil(11 * abs(cosines).max()) / 10) if len(cosines) else 1.0
+    return -min(1.0, end), min(1.0, end)
 
 
 def _short(group: str) -> str:

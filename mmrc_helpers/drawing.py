@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from mmrc_helpers.records import CELLS
@@ -146,8 +147,15 @@ def end_labels(axes: Axes, ends: Iterable[tuple[float, str, str]], gap: float = 
     shown_at = _apart(ends_at, gap)
     for (_, text, colour), end, shown in zip(ends, ends_at, shown_at, strict=True):
         arrow = {"arrowstyle": "-", "color": colour, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 0}
-        axes.annotate(text, (1.0, end), (1.05, shown), "axes fraction", "axes fraction", arrow, color=colour,
-                      va="center", ha="left", fontsize="small", annotation_clip=False)  # fmt: skip
+        axes.annotate(text, (1.0, end), (1.05, shown), "axes fraction", "axes fraction", arrow, va="center",
+                      ha="left", color=_as_text(colour), fontsize="small", annotation_clip=False)  # fmt: skip
+
+
+def _as_text(colour: str) -> tuple[float, ...]:
+    """The colour, darkened until it can be read on white (about 4.5 : 1, as WCAG 2.1 asks)."""
+    rgb = np.array(to_rgb(colour))
+    lightness = rgb**2.2 @ (0.2126, 0.7152, 0.0722)
+    return tuple(rgb * min(1.0, (0.18 / max(lightness, 1e-9)) ** (1 / 2.2)))
 
 
 def _apart(heights: list[float], gap: float) -> list[float]:

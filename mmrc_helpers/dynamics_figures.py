@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmrc_helpers import drawing, lines, trajectories
-from mmrc_helpers.records import CELLS
 
 FORMATS = ("free", "choice", "judge")
 DIRECTIONS = ("forward", "reverse")
@@ -26,14 +25,14 @@ CANDIDATES = {
 }
 
 
-def cells(logprobs: pd.DataFrame) -> Figure:
+def cells(logprobs: pd.DataFrame, options: int = 4) -> Figure:
     """Log-probability of the right answer over training, one panel per format: forward against reverse on
-    novel people with bands, background people in grey, guessing dotted."""
+    novel people with bands, background people in grey, guessing dotted. options: answers of a choice."""
     right = trajectories.answers(logprobs)
     right = right[right["candidate"] == "right"]
     table = trajectories.over_time(right, "logp_mean", ["population", "direction", "format"])
     formats = [f for f in FORMATS if (table["format"] == f).any()]
-    figure, panels = lines.panels(len(formats), table)
+    figure, panels = lines.panels(len(formats))
     told = []
     for axes, format in zip(panels, formats, strict=True):
         drawn, part = [], table[table["format"] == format]
@@ -41,13 +40,15 @@ def cells(logprobs: pd.DataFrame) -> Figure:
             novel = population == "novel"
             colour = drawing.DIRECTION_COLOURS[direction] if novel else drawing.GREY
             name = direction if novel else f"background {direction}"
-            lines.append(
+            drawn.append(
                 (name, line, {"color": colour, "linestyle": DASHES[direction], "alpha": 1 if novel else 0.7})
             )
             if novel:
                 told.append(f"{direction}/{format} {lines.from_to(line)}")
         axes.set_title(format)
-        lines.draw(axes, drawn, table, wide=True)
+        guessing = {"choice": [(-np.log(options), "guessing")], "judge": [(-np.log(2), "guessing")]}
+        novel = part[part["population"] == "novel"]["mean"]
+        lines.draw(axes, drawn, table, wide=novel, levels=guessing.get(format, ()))
     panels[0].set_ylabel("log-probability of the right answer\n(nats per token, mean over people)")
     return drawing.described(
         figure,
@@ -64,18 +65,17 @@ def margins(logprobs: pd.DataFrame) -> Figure:
     asked = trajectories.cells_of(table)
     values = ("chosen", "rejected", "margin")
     curves = {value: trajectories.over_time(table, value, ["cell"]) for value in values}
-    figure, panels = lines.panels(3, curves["margin"])
+    figure, panels = lines.panels(3)
     for axes, value in zip(panels, values, strict=True):
         drawn = [(cell, curves[value][curves[value]["cell"] == cell], _cell_style(cell)) for cell in asked]
         axes.set_title({"chosen": "right answer", "rejected": "wrong person's answer"}.get(value, value))
-        lines.draw(axes, drawn, curves[value], wide=True, named=value == "margin")
-        if value == "margin":
-            axes.axhline(0, color="black", linewidth=0.8)
+        levels = [(0.0, "undecided")] if value == "margin" else []
+        lines.draw(axes, drawn, curves[value], curves[value]["mean"], levels=levels, named=value == "margin")
     panels[0].set_ylabel("log-probability (nats per answer)")
     told = [f"{cell} {lines.from_to(curves['margin'][curves['margin']['cell'] == cell])}" for cell in asked]
     return drawing.described(
         figure,
-        f"Right and wrong person's answer and their margin over {lines.training(curves['margin'])}, novel people. "
+        f"Right and wrong person's answer over {lines.training(curves['margin'])}, novel people. "
         f"Margin in nats: {'; '.join(told)}. Bands: {lines.band(curves['margin'])}.",
     )
 
@@ -92,7 +92,7 @@ def candidates(logprobs: pd.DataFrame, squeezing: pd.DataFrame, format: str = "f
     entropy = trajectories.over_time(asked[asked["candidate"] == "right"], "entropy_mean", ["direction"])
     chosen = squeezing[(squeezing["population"] == "novel") & (squeezing["format"] == format)]
     index = trajectories.over_time(chosen, "index", ["direction"])
-    figure, panels = lines.panels(4, table, per_row=2)
+    figure, panels = lines.panels(4, per_row=2)
     told = []
     for axes, direction in zip(panels[:2], DIRECTIONS, strict=True):
         part = table[table["direction"] == direction]
@@ -118,7 +118,6 @@ def candidates(logprobs: pd.DataFrame, squeezing: pd.DataFrame, format: str = "f
         axes.set_ylabel(unit)
         lines.draw(axes, [line for line in drawn if len(line[1])], curve)
         told += [f"{title}, {name} {lines.from_to(line)}" for name, line, _ in drawn if len(line)]
-    panels[3].axhline(0, color="black", linewidth=0.8)
     return drawing.described(
         figure,
         f"Candidate answers on novel people over {lines.training(table)}, nats per token: "
@@ -134,13 +133,12 @@ def storage(probe: pd.DataFrame, logprobs: pd.DataFrame, chance: float) -> Figur
     stored = trajectories.over_time(probe, "margin", ["population"])
     reached = trajectories.margins(logprobs)
     reached = trajectories.over_time(reached[reached["cell"] == "reverse/choice"], "margin", ["population"])
-    figure, (left, right) = lines.panels(2, share)
+    figure, (left, right) = lines.panels(2)
     styles = {
         "novel": {"color": drawing.GREEN, "linestyle": "-"},
         "background": {"color": drawing.GREY, "linestyle": "-."},
     }
-    lines.draw(left, _by(share, styles), share)
-    left.axhline(chance, color="black", linewidth=0.9, linestyle=":")
+    lines.draw(left, _by(share, styles), share, limits=(0, 1.03), levels=[(chance, "chance")])
     left.set_title("stored: right picture likeliest")
     drawing.share_axis(left)
     left.set_ylabel("share of the questions")
@@ -152,8 +150,7 @@ def storage(probe: pd.DataFrame, logprobs: pd.DataFrame, chance: float) -> Figur
     drawn += [(f"reached, {name}", line, style) for name, line, style in _by(reached, reach)]
     both = pd.concat([stored, reached], ignore_index=True)
     right.set_title("margin of the right picture")
-    lines.draw(right, drawn, both, wide=True)
-    right.axhline(0, color="black", linewidth=0.8)
+    lines.draw(right, drawn, both, levels=[(0.0, "undecided")])
     right.set_ylabel("nats")
     told = [f"{name} people {lines.from_to(line, percent=True)}" for name, line, _ in _by(share, styles)]
     told += [f"margin {name} {lines.from_to(line)}" for name, line, _ in drawn]
@@ -165,43 +162,54 @@ def storage(probe: pd.DataFrame, logprobs: pd.DataFrame, chance: float) -> Figur
 
 def examples(logprobs: pd.DataFrame) -> Figure:
     """Every novel question × every probe: the margin of the right over the wrong person's answer, sorted by
-    its end; zero is white, and a black line surrounds what is right."""
+    its end. Zero is white; black lines are borders between right and wrong, which grey print keeps."""
     table = trajectories.margins(logprobs)
     table = table[table["population"] == "novel"]
-    table = table.assign(row=table["variant"] + "/" + table["seed"].astype(str) + "/" + table["id"])
     asked = trajectories.cells_of(table)
-    limit = float(np.quantile(abs(table["margin"]), 0.98)) or 1.0
-    per_row = min(3, len(asked))
-    size = (3.1 * per_row + 1.2, 2.7 * -(-len(asked) // per_row))
-    figure = Figure(figsize=size, layout="constrained")
-    panels = figure.subplots(-(-len(asked) // per_row), per_row, squeeze=False)
+    directions, formats = (
+        [part for part in parts if any(part in cell for cell in asked)] for parts in (DIRECTIONS, FORMATS)
+    )
+    figure = Figure(figsize=(3.5 * len(formats) + 0.3, 2.5 * len(directions) + 1), layout="constrained")
+    panels = figure.subplots(len(directions), len(formats), squeeze=False)
     told = []
-    for axes, cell in zip(panels.flat, asked, strict=False):
-        grid = table[table["cell"] == cell].pivot_table(
-            index="row", columns=["phase", "step"], values="margin"
+    for column, format in enumerate(formats):
+        shown = table[table["cell"].str.endswith(f"/{format}")]
+        limit = float(np.quantile(abs(shown["margin"]), 0.98)) or 1.0
+        for axes, direction in zip(panels[:, column], directions, strict=True):
+            grid = _sorted_grid(shown[shown["cell"] == f"{direction}/{format}"])
+            axes.set(title=f"{direction}/{format}", yticks=[])
+            if grid.size:
+                picture = _heat_map(axes, grid, limit)
+                told.append(f"{direction}/{format} {100 * (grid.iloc[:, 0] > 0).mean():.0f} % to "
+                            f"{100 * (grid.iloc[:, -1] > 0).mean():.0f} %")  # fmt: skip
+        bar = figure.colorbar(
+            picture, ax=list(panels[:, column]), location="bottom", extend="both", aspect=30
         )
-        grid = grid.loc[grid.iloc[:, -1].sort_values(ascending=False).index]
-        picture = axes.pcolormesh(grid.to_numpy(), cmap="RdBu", vmin=-limit, vmax=limit, rasterized=True)
-        _surround(axes, grid.to_numpy() > 0)
-        steps = [step for _, step in grid.columns]
-        shown = range(0, len(steps), max(1, len(steps) // 5))
-        axes.set_xticks([k + 0.5 for k in shown], [f"{steps[k]:g}" for k in shown])
-        axes.set(yticks=[], ylim=(len(grid), 0), title=cell)
-        first, last = (grid.iloc[:, k] > 0 for k in (0, -1))
-        told.append(f"{cell} {100 * first.mean():.0f} % to {100 * last.mean():.0f} %")
-    for axes in panels[-1]:
-        axes.set_xlabel("optimizer step of the probe")
+        bar.set_label("margin of the right answer (nats)")
+        panels[-1, column].set_xlabel("optimizer step of the probe")
     for axes in panels[:, 0]:
         axes.set_ylabel("questions")
-    for spare in panels.flat[len(asked) :]:
-        spare.set_visible(False)
-    bar = figure.colorbar(picture, ax=panels, shrink=0.8, extend="both", aspect=30)
-    bar.set_label("margin of the right answer (nats)")
     return drawing.described(
         figure,
         "Heat maps of the margin, question by probe, novel people. Questions with a positive margin at the "
         f"first and at the last probe: {'; '.join(told)}.",
     )
+
+
+def _sorted_grid(table: pd.DataFrame) -> pd.DataFrame:
+    """Margins, questions × probes, the question with the best end first."""
+    grid = table.pivot_table(index=["variant", "seed", "id"], columns=["phase", "step"], values="margin")
+    return grid.loc[grid.iloc[:, -1].sort_values(ascending=False).index] if grid.size else grid
+
+
+def _heat_map(axes: Axes, grid: pd.DataFrame, limit: float):
+    picture = axes.pcolormesh(grid.to_numpy(), cmap="RdBu", vmin=-limit, vmax=limit, rasterized=True)
+    _surround(axes, grid.to_numpy() > 0)
+    steps = [step for _, step in grid.columns]
+    shown = range(0, len(steps), max(1, len(steps) // 5))
+    axes.set_xticks([k + 0.5 for k in shown], [f"{steps[k]:g}" for k in shown])
+    axes.set_ylim(len(grid), 0)
+    return picture
 
 
 def comparison(logprobs: pd.DataFrame, variants: Sequence[str]) -> Figure:
@@ -211,12 +219,12 @@ def comparison(logprobs: pd.DataFrame, variants: Sequence[str]) -> Figure:
     right = right[(right["candidate"] == "right") & (right["population"] == "novel")]
     table = trajectories.over_time(right, "logp_mean", ["variant", "cell"])
     asked = trajectories.cells_of(table)
-    figure, panels = lines.panels(len(asked), table, per_row=min(3, len(asked)))
+    figure, panels = lines.panels(len(asked), per_row=min(3, len(asked)))
     told = []
     for axes, cell in zip(panels, asked, strict=True):
         drawn = lines.variants(table[table["cell"] == cell], variants)
         axes.set_title(cell)
-        lines.draw(axes, drawn, table, wide=True, time="supervised_tokens")
+        lines.draw(axes, drawn, table, table[table["cell"] == cell]["mean"], time="supervised_tokens")
         told += [f"{cell}, {name} {lines.from_to(line)}" for name, line, _ in drawn]
     for axes in panels[:: min(3, len(asked))]:
         axes.set_ylabel("log-probability\n(nats per token)")

@@ -24,7 +24,8 @@ def variants(table: pd.DataFrame, variants: Sequence[str]) -> list[tuple[str, pd
     ]
 
 
-def panels(count: int, table: pd.DataFrame, per_row: int = 3) -> tuple[Figure, list[Axes]]:
+def panels(count: int, per_row: int = 3) -> tuple[Figure, list[Axes]]:
+    """A figure of so many panels with axes of their own."""
     columns = min(count, per_row)
     rows = -(-count // columns)
     figure = Figure(figsize=(4.0 * columns, 3.2 * rows), layout="constrained")
@@ -38,27 +39,34 @@ def draw(
     axes: Axes,
     lines: Sequence[tuple[str, pd.DataFrame, dict]],
     table: pd.DataFrame,
-    wide: bool = False,
+    wide: Sequence[float] = (),
+    limits: tuple[float, float] | None = None,
+    levels: Sequence[tuple[float, str]] = (),
     named: bool = True,
     time: str = "step",
 ) -> None:
     """Lines (name, rows of over_time, style) with bands, the axis of time, dividers between phases and names
-    at the lines' ends. wide: on the wider-middle axis where values crowd."""
+    at the lines' ends.
+
+    wide: values that get the wider-middle axis if they crowd. limits: ends of the vertical axis. levels:
+    heights of dotted lines, with their names.
+    """
     for _, line, style in lines:
         axes.plot(line[time], line["mean"], **style)
-        axes.fill_between(
-            line[time], line["low"], line["high"], color=style["color"], alpha=0.15, linewidth=0
-        )
+        band = {"color": style["color"], "alpha": 0.15, "linewidth": 0}
+        axes.fill_between(line[time], line["low"], line["high"], **band)
     drawing.plain(axes)
     time_axis(axes, table, time)
-    values = np.concatenate([line["mean"] for _, line, _ in lines] or [[0.0, 1.0]])
-    if wide:
-        ends = [end for _, line, _ in lines for end in (line["low"].min(), line["high"].max())]
-        scales.widen_middle(axes, values, ends)
+    if len(wide):
+        reach = [end for _, line, _ in lines for end in (line["low"].min(), line["high"].max())]
+        scales.widen_middle(axes, wide, [*reach, *(height for height, _ in levels)])
+    for height, _ in levels:
+        axes.axhline(height, color="black", linestyle=":", linewidth=0.9)
+    if limits:
+        axes.set_ylim(*limits)
     if named:
-        drawing.end_labels(
-            axes, [(line["mean"].iloc[-1], name, style["color"]) for name, line, style in lines]
-        )
+        ends = [(line["mean"].iloc[-1], name, style["color"]) for name, line, style in lines]
+        drawing.end_labels(axes, [*ends, *((height, name, "black") for height, name in levels)])
 
 
 def time_axis(axes: Axes, table: pd.DataFrame, time: str) -> None:
@@ -68,14 +76,14 @@ def time_axis(axes: Axes, table: pd.DataFrame, time: str) -> None:
     axes.set_xlabel("optimizer step" if time == "step" else "supervised tokens of novel facts")
     if len(later) > 3 and np.median(later) < later[-1] / 4 and table["phase"].nunique() == 1:
         axes.set_xscale("symlog", linthresh=later[0], linscale=0.5)
+        decades = 10.0 ** np.arange(np.ceil(np.log10(later[0])), np.log10(later[-1]) + 1e-9)
+        axes.set_xticks([0, *decades], ["0", *(f"{decade:,.0f}" for decade in decades)])
+        axes.minorticks_off()
     axes.set_xlim(times[0], times[-1])
-    for phase, step in trajectories.dividers(
-        table.rename(columns={time: "step"}) if time != "step" else table
-    ).items():
-        axes.axvline(step, color="black", linestyle=":", linewidth=1)
-        axes.annotate(
-            f" phase {phase}", (step, 0.99), xycoords=axes.get_xaxis_transform(), va="top", fontsize="small"
-        )
+    for phase, begin in trajectories.dividers(table, time).items():
+        axes.axvline(begin, color="black", linestyle=":", linewidth=1)
+        at = {"xycoords": axes.get_xaxis_transform(), "va": "top", "fontsize": "small"}
+        axes.annotate(f" phase {phase}", (begin, 0.99), **at)
 
 
 def from_to(line: pd.DataFrame, percent: bool = False) -> str:

@@ -75,8 +75,7 @@ class WiderMiddleScale(ScaleBase):
 
     name = "wider_middle"
 
-    def __init__(self, axis, *, band: tuple[float, float], share: float, limits: tuple[float, float]):
-        super().__init__(axis)
+    def __init__(self, *, band: tuple[float, float], share: float, limits: tuple[float, float]):
         (low, high), (lower, upper) = band, limits
         rest = (upper - lower) - (high - low)
         if not (lower <= low < high <= upper and rest > 0 and 0 < share < 1):
@@ -96,7 +95,7 @@ class WiderMiddleScale(ScaleBase):
 
     def set_default_locators_and_formatters(self, axis) -> None:
         axis.set_major_locator(WiderMiddleLocator(self.band, self.limits, self.transform))
-        axis.set_major_formatter(FuncFormatter(lambda value, place: f"${value:.4g}$"))
+        axis.set_major_formatter(FuncFormatter(lambda value, place: f"${value + 0.0:.4g}$"))
         axis.set_minor_locator(NullLocator())
         axis.set_minor_formatter(NullFormatter())
 
@@ -115,15 +114,17 @@ def crowded_band(values: Sequence[float], held: float = 0.5) -> tuple[float, flo
 
 
 def widen_middle(axes: Axes, values: Sequence[float], ends: Sequence[float], share: float = 0.5) -> None:
-    """Give the vertical axis, which shows `values` and reaches to `ends`, a shaded band that holds half of the
-    values and takes `share` of the height. It stays linear where values do not crowd: where the band has half
-    of `share` anyway."""
+    """Give the vertical axis, which shows `values` and reaches to `ends`, a shaded band that holds half of
+    the values and takes `share` of the height. It stays linear unless values crowd, that is unless the band
+    would otherwise have less than a fifth of `share`."""
     lower, upper = round_outwards(min(*values, *ends), max(*values, *ends))
     low, high = round_outwards(*crowded_band(values))
     low, high = max(low, lower), min(high, upper)
-    if high - low < share / 2 * (upper - lower):
+    if high - low < share / 5 * (upper - lower):
         axes.set_yscale("wider_middle", band=(low, high), share=share, limits=(lower, upper))
         axes.axhspan(low, high, color="black", alpha=0.06, linewidth=0, zorder=0)
+        place = {"transform": axes.get_yaxis_transform(), "va": "top", "fontsize": "x-small"}
+        axes.text(0.01, high, "enlarged", **place)
     axes.set_ylim(lower, upper)
 
 

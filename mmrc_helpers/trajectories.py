@@ -57,10 +57,10 @@ def pairs(gradients: pd.DataFrame, layer: str | None = "all") -> pd.DataFrame:
     return gradients[across & here].assign(format=split[1])
 
 
-def dividers(table: pd.DataFrame) -> dict[int, float]:
-    """Phase → the step at which it begins, for every phase after the first."""
-    first = table.groupby("phase")["step"].min()
-    return {int(phase): float(step) for phase, step in first.items() if phase > 1}
+def dividers(table: pd.DataFrame, time: str = "step") -> dict[int, float]:
+    """Phase → the time at which it begins, for every phase after the first."""
+    first = table.groupby("phase")[time].min()
+    return {int(phase): float(begin) for phase, begin in first.items() if phase > 1}
 
 
 def cells_of(table: pd.DataFrame) -> list[str]:

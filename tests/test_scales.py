@@ -9,9 +9,7 @@ from mmrc_helpers import scales
 
 def random_scale(rng) -> scales.WiderMiddleScale:
     lower, low, high, upper = np.sort(rng.normal(0, 10 ** rng.uniform(-3, 3), 4))
-    return scales.WiderMiddleScale(
-        None, band=(low, high), share=rng.uniform(0.05, 0.95), limits=(lower, upper)
-    )
+    return scales.WiderMiddleScale(band=(low, high), share=rng.uniform(0.05, 0.95), limits=(lower, upper))
 
 
 @pytest.mark.parametrize("seed", range(200))
@@ -36,24 +34,20 @@ def test_the_limits_are_the_ends_and_the_band_has_its_share(seed):
     rng = np.random.default_rng(seed)
     lower, low, high, upper = np.sort(rng.normal(0, 3, 4))
     share = rng.uniform(0.05, 0.95)
-    transform = scales.WiderMiddleScale(
-        None, band=(low, high), share=share, limits=(lower, upper)
-    ).get_transform()
+    transform = scales.WiderMiddleScale(band=(low, high), share=share, limits=(lower, upper)).get_transform()
     places = transform.transform(np.array([lower, low, high, upper]))
     assert places[[0, 3]] == pytest.approx([0, 1]) and places[2] - places[1] == pytest.approx(share)
 
 
 def test_a_band_may_reach_to_a_limit():
-    transform = scales.WiderMiddleScale(None, band=(-1, 0), share=0.5, limits=(-10, 0)).get_transform()
+    transform = scales.WiderMiddleScale(band=(-1, 0), share=0.5, limits=(-10, 0)).get_transform()
     places = transform.transform(np.array([-10, -1, 0, 9]))
     assert places == pytest.approx([0, 0.5, 1, 1.5])
     assert transform.inverted().transform(places) == pytest.approx([-10, -1, 0, 9])
 
 
 def test_it_is_continuous_at_the_edges_of_the_band():
-    transform = scales.WiderMiddleScale(
-        None, band=(0.05, 0.10), share=0.25, limits=(-1.5, 1.5)
-    ).get_transform()
+    transform = scales.WiderMiddleScale(band=(0.05, 0.10), share=0.25, limits=(-1.5, 1.5)).get_transform()
     for edge in (-1.5, 0.05, 0.10, 1.5):
         below, at, above = transform.transform(np.array([edge - 1e-9, edge, edge + 1e-9]))
         assert at - below < 1e-7 and above - at < 1e-7
@@ -61,9 +55,7 @@ def test_it_is_continuous_at_the_edges_of_the_band():
 
 def test_the_numbers_of_earlier_work_are_reproduced():
     """Slope 5 inside [0.05, 0.10], 0.75/2.95 outside (facts of the forward/reverse DPO study)."""
-    transform = scales.WiderMiddleScale(
-        None, band=(0.05, 0.10), share=0.25, limits=(-1.5, 1.5)
-    ).get_transform()
+    transform = scales.WiderMiddleScale(band=(0.05, 0.10), share=0.25, limits=(-1.5, 1.5)).get_transform()
     a, b, c, d = transform.transform(np.array([0.06, 0.08, -1.0, 0.0]))
     assert (b - a) / 0.02 == pytest.approx(5) and d - c == pytest.approx(0.75 / 2.95)
 
@@ -73,7 +65,7 @@ def test_the_numbers_of_earlier_work_are_reproduced():
 )
 def test_an_impossible_band_is_refused(band, share):
     with pytest.raises(ValueError, match="wider_middle"):
-        scales.WiderMiddleScale(None, band=band, share=share, limits=(-2, 3))
+        scales.WiderMiddleScale(band=band, share=share, limits=(-2, 3))
 
 
 def test_ticks_are_the_limits_the_band_and_round_numbers_that_do_not_touch():
