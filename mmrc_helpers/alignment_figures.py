@@ -85,7 +85,7 @@ def _matrix(axes: Axes, grid: pd.DataFrame):
     axes.set_yticks(range(len(names)), names, fontsize="x-small")
     for (row, column), cosine in np.ndenumerate(cosines):
         if not np.isnan(cosine):
-            label = f"{100 * cosine:.0f}"
+            label = f"{100 * cosine:.0f}".replace("-", "−")
             colour = "white" if abs(cosine) > 0.65 else "black"
             axes.text(column, row, label, ha="center", va="center", fontsize=6, color=colour)
     return picture
@@ -106,17 +106,23 @@ def _three(figure, gradients: pd.DataFrame) -> list[str]:
         if drawn:
             lines.draw(axes, drawn, table, limits=limits, levels=[(0.0, "orthogonal")])
         told += [f"{f}, {title} {lines.from_to(line)}" for f, line, _ in drawn]
-    by_layer = trajectories.pairs(gradients[gradients["preconditioner"] == "none"], layer=None)
-    last = by_layer[by_layer["step"] == by_layer["step"].max()]
-    for name, rows in last.groupby("format"):
-        rows = rows.assign(number=rows["layer"].astype(int)).sort_values("number")
-        right.plot(rows["number"], rows["cosine"], label=name, **STYLES[name])
-    right.set(xlabel="decoder layer", title="by layer, last probe")
-    drawing.plain(right)
-    right.axhline(0, color="black", linestyle=":", linewidth=0.9)
-    right.xaxis.get_major_locator().set_params(integer=True)
     left.set_ylabel("cosine of the forward and\nthe reverse gradient")
+    _by_layer(right, trajectories.pairs(gradients[gradients["preconditioner"] == "none"], layer=None))
     return told
+
+
+def _by_layer(axes: Axes, pairs: pd.DataFrame) -> None:
+    """The cosines at the last probe over the decoder's layers."""
+    last = pairs[pairs["step"] == pairs["step"].max()].assign(number=lambda rows: rows["layer"].astype(int))
+    grid = last.pivot_table(index="number", columns="format", values="cosine")
+    for name in grid:
+        axes.plot(grid.index, grid[name], **STYLES[name])
+    axes.set(xlabel="decoder layer", title="by layer, last probe")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.axhline(0, color="black", linestyle=":", linewidth=0.9)
+    axes.margins(x=0)
+    drawing.plain(axes)
+    drawing.end_labels(axes, [(grid[name].iloc[-1], name, STYLES[name]["color"]) for name in grid])
 
 
 def _limits(cosines: pd.Series) -> tuple[float, float]:

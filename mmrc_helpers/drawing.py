@@ -159,8 +159,8 @@ def _as_text(colour: str) -> tuple[float, ...]:
 
 
 def _apart(heights: list[float], gap: float) -> list[float]:
-    """Increasing heights moved as little as needed so that neighbours are `gap` apart: overlapping labels
-    form a block around the mean of where they belong (pool adjacent violators)."""
+    """Increasing heights moved as little as needed so that neighbours are `gap` apart and none is above 1:
+    overlapping labels form a block around the mean of where they belong (pool adjacent violators)."""
     blocks: list[tuple[float, int]] = []  # mean of height − rank × gap, number of labels
     for rank, height in enumerate(heights):
         mean, count = height - rank * gap, 1
@@ -169,7 +169,8 @@ def _apart(heights: list[float], gap: float) -> list[float]:
             mean, count = (earlier * members + mean * count) / (members + count), members + count
         blocks.append((mean, count))
     flat = [mean for mean, count in blocks for _ in range(count)]
-    return [mean + rank * gap for rank, mean in enumerate(flat)]
+    highest = 1 - (len(flat) - 1) * gap
+    return [min(mean, highest) + rank * gap for rank, mean in enumerate(flat)]
 
 
 def legend(figure: Figure, axes: Axes) -> None:

@@ -1,5 +1,5 @@
 """Traces of training become figures (`trajectories` makes their tables). Lines are told apart by colour, by
-dashes and by names at their ends; crowded values get the wider-middle axis."""
+dashes and by names at their ends."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mmrc_helpers import drawing, lines, trajectories
+from mmrc_helpers import drawing, lines, scales, trajectories
 
 FORMATS = ("free", "choice", "judge")
 DIRECTIONS = ("forward", "reverse")
@@ -25,9 +25,12 @@ CANDIDATES = {
 }
 
 
-def cells(logprobs: pd.DataFrame, options: int = 4) -> Figure:
+def cells(logprobs: pd.DataFrame, options: int = 4, focus: tuple[float, float] | None = None) -> Figure:
     """Log-probability of the right answer over training, one panel per format: forward against reverse on
-    novel people with bands, background people in grey, guessing dotted. options: answers of a choice."""
+    novel people with bands, background people in grey, guessing dotted.
+
+    options: answers of a choice. focus: a band of log-probabilities to enlarge.
+    """
     right = trajectories.answers(logprobs)
     right = right[right["candidate"] == "right"]
     table = trajectories.over_time(right, "logp_mean", ["population", "direction", "format"])
@@ -47,8 +50,7 @@ def cells(logprobs: pd.DataFrame, options: int = 4) -> Figure:
                 told.append(f"{direction}/{format} {lines.from_to(line)}")
         axes.set_title(format)
         guessing = {"choice": [(-np.log(options), "guessing")], "judge": [(-np.log(2), "guessing")]}
-        novel = part[part["population"] == "novel"]["mean"]
-        lines.draw(axes, drawn, table, wide=novel, levels=guessing.get(format, ()))
+        lines.draw(axes, drawn, table, focus, levels=guessing.get(format, ()))
     panels[0].set_ylabel("log-probability of the right answer\n(nats per token, mean over people)")
     return drawing.described(
         figure,
@@ -70,7 +72,8 @@ def margins(logprobs: pd.DataFrame) -> Figure:
         drawn = [(cell, curves[value][curves[value]["cell"] == cell], _cell_style(cell)) for cell in asked]
         axes.set_title({"chosen": "right answer", "rejected": "wrong person's answer"}.get(value, value))
         levels = [(0.0, "undecided")] if value == "margin" else []
-        lines.draw(axes, drawn, curves[value], curves[value]["mean"], levels=levels, named=value == "margin")
+        focus = scales.crowded_band(curves[value]["mean"])
+        lines.draw(axes, drawn, curves[value], focus, levels=levels, named=value == "margin")
     panels[0].set_ylabel("log-probability (nats per answer)")
     told = [f"{cell} {lines.from_to(curves['margin'][curves['margin']['cell'] == cell])}" for cell in asked]
     return drawing.described(
@@ -162,7 +165,7 @@ def storage(probe: pd.DataFrame, logprobs: pd.DataFrame, chance: float) -> Figur
 
 def examples(logprobs: pd.DataFrame) -> Figure:
     """Every novel question × every probe: the margin of the right over the wrong person's answer, sorted by
-    its end. Zero is white; black lines are borders between right and wrong, which grey print keeps."""
+    its end. Zero is white; hatched squares are below it, which grey print keeps."""
     table = trajectories.margins(logprobs)
     table = table[table["population"] == "novel"]
     asked = trajectories.cells_of(table)
@@ -204,7 +207,9 @@ def _sorted_grid(table: pd.DataFrame) -> pd.DataFrame:
 
 def _heat_map(axes: Axes, grid: pd.DataFrame, limit: float):
     picture = axes.pcolormesh(grid.to_numpy(), cmap="RdBu", vmin=-limit, vmax=limit, rasterized=True)
-    _surround(axes, grid.to_numpy() > 0)
+    negative = np.ma.masked_where(grid.to_numpy() >= 0, grid.to_numpy())
+    hatched = axes.pcolor(negative, hatch="////", edgecolor="black", linewidth=0)
+    hatched.set(array=None, facecolor="none")
     steps = [step for _, step in grid.columns]
     shown = range(0, len(steps), max(1, len(steps) // 5))
     axes.set_xticks([k + 0.5 for k in shown], [f"{steps[k]:g}" for k in shown])
@@ -212,9 +217,11 @@ def _heat_map(axes: Axes, grid: pd.DataFrame, limit: float):
     return picture
 
 
-def comparison(logprobs: pd.DataFrame, variants: Sequence[str]) -> Figure:
+def comparison(
+    logprobs: pd.DataFrame, variants: Sequence[str], focus: tuple[float, float] | None = None
+) -> Figure:
     """Several variants in one axis per cell: the log-probability of the right answer on novel people over the
-    novel tokens seen, with bands over seeds."""
+    novel tokens seen, with bands over seeds. focus: a band of log-probabilities to enlarge."""
     right = trajectories.answers(logprobs)
     right = right[(right["candidate"] == "right") & (right["population"] == "novel")]
     table = trajectories.over_time(right, "logp_mean", ["variant", "cell"])
@@ -224,7 +231,7 @@ def comparison(logprobs: pd.DataFrame, variants: Sequence[str]) -> Figure:
     for axes, cell in zip(panels, asked, strict=True):
         drawn = lines.variants(table[table["cell"] == cell], variants)
         axes.set_title(cell)
-        lines.draw(axes, drawn, table, table[table["cell"] == cell]["mean"], time="supervised_tokens")
+        lines.draw(axes, drawn, table, focus, time="supervised_tokens")
         told += [f"{cell}, {name} {lines.from_to(line)}" for name, line, _ in drawn]
     for axes in panels[:: min(3, len(asked))]:
         axes.set_ylabel("log-probability\n(nats per token)")
@@ -257,11 +264,3 @@ def _cell_style(cell: str) -> dict:
         "marker": marker,
         "markersize": 4,
     }
-
-
-def _surround(axes: Axes, right: np.ndarray) -> None:
-    """A line along the border between right and wrong squares, so that the sign survives grey print."""
-    for row, column in zip(*np.nonzero(right[:, 1:] != right[:, :-1]), strict=True):
-        axes.plot([column + 1] * 2, [row, row + 1], color="black", linewidth=0.8)
-    for row, column in zip(*np.nonzero(right[1:] != right[:-1]), strict=True):
-        axes.plot([column, column + 1], [row + 1] * 2, color="black", linewidth=0.8)

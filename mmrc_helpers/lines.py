@@ -39,7 +39,7 @@ def draw(
     axes: Axes,
     lines: Sequence[tuple[str, pd.DataFrame, dict]],
     table: pd.DataFrame,
-    wide: Sequence[float] = (),
+    focus: tuple[float, float] | None = None,
     limits: tuple[float, float] | None = None,
     levels: Sequence[tuple[float, str]] = (),
     named: bool = True,
@@ -48,8 +48,8 @@ def draw(
     """Lines (name, rows of over_time, style) with bands, the axis of time, dividers between phases and names
     at the lines' ends.
 
-    wide: values that get the wider-middle axis if they crowd. limits: ends of the vertical axis. levels:
-    heights of dotted lines, with their names.
+    focus: a band to enlarge on the vertical axis. limits: ends of the vertical axis. levels: heights of
+    dotted lines, with their names.
     """
     for _, line, style in lines:
         axes.plot(line[time], line["mean"], **style)
@@ -57,9 +57,9 @@ def draw(
         axes.fill_between(line[time], line["low"], line["high"], **band)
     drawing.plain(axes)
     time_axis(axes, table, time)
-    if len(wide):
+    if focus:
         reach = [end for _, line, _ in lines for end in (line["low"].min(), line["high"].max())]
-        scales.widen_middle(axes, wide, [*reach, *(height for height, _ in levels)])
+        scales.widen(axes, focus, [*reach, *(height for height, _ in levels)])
     for height, _ in levels:
         axes.axhline(height, color="black", linestyle=":", linewidth=0.9)
     if limits:

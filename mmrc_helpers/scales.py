@@ -103,29 +103,28 @@ class WiderMiddleScale(ScaleBase):
 register_scale(WiderMiddleScale)
 
 
-def crowded_band(values: Sequence[float], held: float = 0.5) -> tuple[float, float]:
-    """The shortest interval that holds this part of the values (for one half, the shorth of Andrews et al.
-    1972)."""
+def crowded_band(values: Sequence[float]) -> tuple[float, float] | None:
+    """The shortest interval that holds half of the values (the shorth of Andrews et al. 1972), if it is less
+    than a tenth of their range: values crowd there. None if they do not."""
     values = np.sort(np.asarray(values, dtype=float))
-    count = max(2, int(np.ceil(held * len(values))))
-    widths = values[count - 1 :] - values[: len(values) - count + 1]
+    half = (len(values) + 1) // 2
+    if not half or values[0] == values[-1]:
+        return None
+    widths = values[half - 1 :] - values[: len(values) - half + 1]
     start = int(widths.argmin())
-    return float(values[start]), float(values[start + count - 1])
+    crowded = widths[start] < (values[-1] - values[0]) / 10
+    return (float(values[start]), float(values[start + half - 1])) if crowded else None
 
 
-def widen_middle(axes: Axes, values: Sequence[float], ends: Sequence[float], share: float = 0.5) -> None:
-    """Give the vertical axis, which shows `values` and reaches to `ends`, a shaded band that holds half of
-    the values and takes `share` of the height. It stays linear unless values crowd, that is unless the band
-    would otherwise have less than a fifth of `share`."""
-    lower, upper = round_outwards(min(*values, *ends), max(*values, *ends))
-    low, high = round_outwards(*crowded_band(values))
+def widen(axes: Axes, band: tuple[float, float], ends: Sequence[float], share: float = 0.5) -> None:
+    """Give this band of the vertical axis, which reaches to `ends`, `share` of its height, and mark it."""
+    (low, high), (lower, upper) = round_outwards(*band), round_outwards(min(*ends, *band), max(*ends, *band))
     low, high = max(low, lower), min(high, upper)
-    if high - low < share / 5 * (upper - lower):
-        axes.set_yscale("wider_middle", band=(low, high), share=share, limits=(lower, upper))
-        axes.axhspan(low, high, color="black", alpha=0.06, linewidth=0, zorder=0)
-        place = {"transform": axes.get_yaxis_transform(), "va": "top", "fontsize": "x-small"}
-        axes.text(0.01, high, "enlarged", **place)
+    axes.set_yscale("wider_middle", band=(low, high), share=share, limits=(lower, upper))
     axes.set_ylim(lower, upper)
+    axes.axhspan(low, high, color="black", alpha=0.06, linewidth=0, zorder=0)
+    place = {"transform": axes.get_yaxis_transform(), "va": "top", "fontsize": "x-small"}
+    axes.text(0.01, high, "enlarged", **place)
 
 
 def round_outwards(low: float, high: float) -> tuple[float, float]:

@@ -89,13 +89,26 @@ def test_it_draws_values_beyond_its_limits():
     assert low <= -20 and high >= 7
 
 
-def test_the_band_is_where_half_of_the_values_crowd():
-    values = np.concatenate([np.linspace(-10, -1, 40), np.linspace(-0.2, -0.1, 60)])
-    low, high = scales.crowded_band(values)
+def test_the_band_is_where_half_of_the_values_crowd_if_they_do():
+    crowded = np.concatenate([np.linspace(-10, -1, 40), np.linspace(-0.2, -0.1, 60)])
+    low, high = scales.crowded_band(crowded)
     assert -0.2 <= low < high <= -0.1
+    assert scales.crowded_band(np.linspace(-10, 0, 100)) is None
+    assert scales.crowded_band([1.0, 1.0]) is None and scales.crowded_band([]) is None
+
+
+def test_a_widened_axis_holds_all_it_should_and_says_what_is_enlarged():
     axes = Figure().subplots()
-    scales.widen_middle(axes, values, values)
-    assert axes.get_yscale() == "wider_middle"
-    even = Figure().subplots()
-    scales.widen_middle(even, np.linspace(-10, 0, 100), [])
-    assert even.get_yscale() == "linear"
+    scales.widen(axes, band=(-0.21, -0.1), ends=(-9.7, -0.01), share=0.4)
+    assert axes.get_yscale() == "wider_middle" and axes.texts[0].get_text() == "enlarged"
+    lower, upper = axes.get_ylim()
+    assert lower <= -9.7 and upper >= -0.01
+    ends = axes.yaxis.get_transform().transform(np.array([-0.21, -0.1]))
+    assert ends == pytest.approx([ends[0], ends[0] + 0.4], abs=0.02)
+
+
+@pytest.mark.parametrize("low, high", [(-9.73, -0.013), (0.0021, 0.0034), (5, 5), (-1e5, 1e6)])
+def test_ends_are_rounded_outwards(low, high):
+    lower, upper = scales.round_outwards(low, high)
+    assert lower <= low <= high <= upper and lower < upper
+    assert upper - lower <= 1.2 * (high - low) or low == high
