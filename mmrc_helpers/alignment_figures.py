@@ -1,7 +1,7 @@
 """Alignment of gradients becomes figures: who pulls with whom, at several probes, over training and by layer;
 and forward against reverse in every arm of a study."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -19,10 +19,11 @@ STYLES = {
 SHORT = {"novel": "nov.", "background": "back.", "forward": "fwd", "reverse": "rev"}
 
 
-def alignment(gradients: pd.DataFrame, probes: int = 3) -> Figure:
+def alignment(traces: Mapping[str, pd.DataFrame], probes: int = 3) -> Figure:
     """Above, the cosine of every pair of groups at so many `probes` from first to last; below,
     forward against reverse on novel people within each format: over training, with Adam's preconditioner, and
     by layer at the last probe."""
+    gradients = traces["gradients"]
     whole = gradients[(gradients["layer"] == "all") & (gradients["preconditioner"] == "none")]
     times = list(whole.groupby(["phase", "step"]).groups)
     chosen = [times[k] for k in np.unique(np.linspace(0, len(times) - 1, probes).round().astype(int))]
@@ -48,32 +49,23 @@ def alignment(gradients: pd.DataFrame, probes: int = 3) -> Figure:
     )
 
 
-def arms(gradients: pd.DataFrame, variants: Sequence[str]) -> Figure:
+def draw_arms(
+    panels: Sequence[Axes], gradients: pd.DataFrame, formats: Sequence[str], variants: Sequence[str]
+) -> list[str]:
     """Forward against reverse gradient on novel people over training: one panel per format, one line per
-    variant, bands over seeds."""
+    variant, bands over seeds. Returns the numbers in words."""
     pairs = trajectories.pairs(gradients[gradients["preconditioner"] == "none"])
     table = trajectories.over_time(pairs, "cosine", ["variant", "format"])
-    formats = [name for name in FORMATS if (table["format"] == name).any()]
-    figure, panels = lines.panels(len(formats))
-    told = []
+    limits, told = _limits(table["mean"]), []
     for axes, name in zip(panels, formats, strict=True):
         drawn = lines.variants(table[table["format"] == name], variants)
-        lines.draw(
-            axes,
-            drawn,
-            table,
-            limits=_limits(table["mean"]),
-            levels=[(0.0, "orthogonal")],
-            time="supervised_tokens",
-        )
-        axes.set_title(name)
+        axes.set_title(f"forward against reverse, {name}")
+        if drawn:
+            levels = [(0.0, "orthogonal")]
+            lines.draw(axes, drawn, table, limits=limits, levels=levels, time="supervised_tokens")
         told += [f"{name}, {variant} {lines.from_to(line)}" for variant, line, _ in drawn]
-    panels[0].set_ylabel("cosine of the forward and\nthe reverse gradient")
-    return drawing.described(
-        figure,
-        "Cosine of forward and reverse gradients on novel people over training, per variant: "
-        + "; ".join(told) + ".",
-    )  # fmt: skip
+    panels[0].set_ylabel("cosine of gradients")
+    return told
 
 
 def _matrix(axes: Axes, grid: pd.DataFrame):

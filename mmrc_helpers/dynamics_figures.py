@@ -1,15 +1,19 @@
 """Traces of training become figures (`trajectories` makes their tables). Lines are told apart by colour, by
-dashes and by names at their ends."""
+dashes and by names at their ends. Every figure takes the tables of `reading.traces`."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
-from mmrc_helpers import drawing, lines, scales, trajectories
+from mmrc_helpers import alignment_figures, drawing, lines, scales, trajectories
+from mmrc_helpers.traces import squeezing
 
+Traces = Mapping[str, pd.DataFrame]
 FORMATS = ("free", "choice", "judge")
 DIRECTIONS = ("forward", "reverse")
 DASHES = {"forward": "-", "reverse": "--"}
@@ -25,13 +29,13 @@ CANDIDATES = {
 }
 
 
-def cells(logprobs: pd.DataFrame, options: int = 4, focus: tuple[float, float] | None = None) -> Figure:
+def cells(traces: Traces, options: int = 4, focus: tuple[float, float] | None = None) -> Figure:
     """Log-probability of the right answer over training, one panel per format: forward against reverse on
     novel people with bands, background people in grey, guessing dotted.
 
     options: answers of a choice. focus: a band of log-probabilities to enlarge.
     """
-    right = trajectories.answers(logprobs)
+    right = trajectories.answers(traces["logprobs"])
     right = right[right["candidate"] == "right"]
     table = trajectories.over_time(right, "logp_mean", ["population", "direction", "format"])
     formats = [f for f in FORMATS if (table["format"] == f).any()]
@@ -59,10 +63,10 @@ def cells(logprobs: pd.DataFrame, options: int = 4, focus: tuple[float, float] |
     )  # fmt: skip
 
 
-def margins(logprobs: pd.DataFrame) -> Figure:
+def margins(traces: Traces) -> Figure:
     """Chosen (right), rejected (another person's) answer and their margin over training on novel people, one
     line per cell."""
-    table = trajectories.margins(logprobs)
+    table = trajectories.margins(traces["logprobs"])
     table = table[table["population"] == "novel"]
     asked = trajectories.cells_of(table)
     values = ("chosen", "rejected", "margin")
@@ -83,18 +87,14 @@ def margins(logprobs: pd.DataFrame) -> Figure:
     )
 
 
-def candidates(logprobs: pd.DataFrame, squeezing: pd.DataFrame, format: str = "free") -> Figure:
+def candidates(traces: Traces, format: str = "free") -> Figure:
     """Seven candidate answers over training in one format, forward and reverse; below, the entropy of the
-    model's answer and the squeezing index.
-
-    squeezing: traces.squeezing of the same table, with variant and seed.
-    """
-    asked = trajectories.answers(logprobs)
+    model's answer and the squeezing index (`traces.squeezing`)."""
+    asked = trajectories.answers(traces["logprobs"])
     asked = asked[(asked["population"] == "novel") & (asked["format"] == format)]
     table = trajectories.over_time(asked, "logp_mean", ["direction", "candidate"])
     entropy = trajectories.over_time(asked[asked["candidate"] == "right"], "entropy_mean", ["direction"])
-    chosen = squeezing[(squeezing["population"] == "novel") & (squeezing["format"] == format)]
-    index = trajectories.over_time(chosen, "index", ["direction"])
+    index = trajectories.over_time(squeezing(asked), "index", ["direction"])
     figure, panels = lines.panels(4, per_row=2)
     told = []
     for axes, direction in zip(panels[:2], DIRECTIONS, strict=True):
@@ -129,12 +129,13 @@ def candidates(logprobs: pd.DataFrame, squeezing: pd.DataFrame, format: str = "f
     )
 
 
-def storage(probe: pd.DataFrame, logprobs: pd.DataFrame, chance: float) -> Figure:
+def storage(traces: Traces, options: int = 4) -> Figure:
     """The storage probe over training: the share of people whose picture makes the name likeliest, and its
-    margin beside the margin of the reverse choice itself."""
+    margin beside the margin of the reverse choice itself. options: pictures of a choice."""
+    probe, chance = traces["storage"], 1 / options
     share = trajectories.over_time(probe, "correct", ["population"])
     stored = trajectories.over_time(probe, "margin", ["population"])
-    reached = trajectories.margins(logprobs)
+    reached = trajectories.margins(traces["logprobs"])
     reached = trajectories.over_time(reached[reached["cell"] == "reverse/choice"], "margin", ["population"])
     figure, (left, right) = lines.panels(2)
     styles = {
@@ -163,15 +164,12 @@ def storage(probe: pd.DataFrame, logprobs: pd.DataFrame, chance: float) -> Figur
     )
 
 
-def examples(logprobs: pd.DataFrame) -> Figure:
+def examples(traces: Traces) -> Figure:
     """Every novel question × every probe: the margin of the right over the wrong person's answer, sorted by
     its end. Zero is white; hatched squares are below it, which grey print keeps."""
-    table = trajectories.margins(logprobs)
+    table = trajectories.margins(traces["logprobs"])
     table = table[table["population"] == "novel"]
-    asked = trajectories.cells_of(table)
-    directions, formats = (
-        [part for part in parts if any(part in cell for cell in asked)] for parts in (DIRECTIONS, FORMATS)
-    )
+    directions, formats = _asked(table)
     figure = Figure(figsize=(3.5 * len(formats) + 0.3, 2.5 * len(directions) + 1), layout="constrained")
     panels = figure.subplots(len(directions), len(formats), squeeze=False)
     told = []
@@ -207,9 +205,8 @@ def _sorted_grid(table: pd.DataFrame) -> pd.DataFrame:
 
 def _heat_map(axes: Axes, grid: pd.DataFrame, limit: float):
     picture = axes.pcolormesh(grid.to_numpy(), cmap="RdBu", vmin=-limit, vmax=limit, rasterized=True)
-    negative = np.ma.masked_where(grid.to_numpy() >= 0, grid.to_numpy())
-    hatched = axes.pcolor(negative, hatch="////", edgecolor="black", linewidth=0)
-    hatched.set(array=None, facecolor="none")
+    negative = [[(x, y), (x + 1, y), (x + 1, y + 1), (x, y + 1)] for y, x in np.argwhere(grid.to_numpy() < 0)]
+    axes.add_collection(PolyCollection(negative, facecolor="none", hatch="////", linewidth=0))
     steps = [step for _, step in grid.columns]
     shown = range(0, len(steps), max(1, len(steps) // 5))
     axes.set_xticks([k + 0.5 for k in shown], [f"{steps[k]:g}" for k in shown])
@@ -217,29 +214,39 @@ def _heat_map(axes: Axes, grid: pd.DataFrame, limit: float):
     return picture
 
 
-def comparison(
-    logprobs: pd.DataFrame, variants: Sequence[str], focus: tuple[float, float] | None = None
-) -> Figure:
+def comparison(traces: Traces, variants: Sequence[str], focus: tuple[float, float] | None = None) -> Figure:
     """Several variants in one axis per cell: the log-probability of the right answer on novel people over the
-    novel tokens seen, with bands over seeds. focus: a band of log-probabilities to enlarge."""
-    right = trajectories.answers(logprobs)
+    novel tokens seen, with bands over seeds; below, if gradients were compared, forward against reverse.
+
+    focus: a band of log-probabilities to enlarge.
+    """
+    right = trajectories.answers(traces["logprobs"])
     right = right[(right["candidate"] == "right") & (right["population"] == "novel")]
     table = trajectories.over_time(right, "logp_mean", ["variant", "cell"])
-    asked = trajectories.cells_of(table)
-    figure, panels = lines.panels(len(asked), per_row=min(3, len(asked)))
+    directions, formats = _asked(table)
+    rows = len(directions) + (len(traces["gradients"]) > 0)
+    figure, panels = lines.panels(rows * len(formats), per_row=len(formats))
     told = []
-    for axes, cell in zip(panels, asked, strict=True):
-        drawn = lines.variants(table[table["cell"] == cell], variants)
-        axes.set_title(cell)
+    for axes, (direction, format) in zip(panels, product(directions, formats), strict=False):
+        drawn = lines.variants(table[table["cell"] == f"{direction}/{format}"], variants)
+        axes.set_title(f"{direction}/{format}")
         lines.draw(axes, drawn, table, focus, time="supervised_tokens")
-        told += [f"{cell}, {name} {lines.from_to(line)}" for name, line, _ in drawn]
-    for axes in panels[:: min(3, len(asked))]:
+        told += [f"{direction}/{format}, {name} {lines.from_to(line)}" for name, line, _ in drawn]
+    for axes in panels[: len(directions) * len(formats) : len(formats)]:
         axes.set_ylabel("log-probability\n(nats per token)")
-    return drawing.described(
-        figure,
-        "Log-probability of the right answer over training per variant, novel people, nats per token: "
-        + "; ".join(told) + f". Bands: {lines.band(table)}.",
-    )  # fmt: skip
+    alt = "Log-probability of the right answer over training per variant, novel people, nats per token: "
+    alt += "; ".join(told) + f". Bands: {lines.band(table)}."
+    if len(traces["gradients"]):
+        last = panels[len(directions) * len(formats) :]
+        told = alignment_figures.draw_arms(last, traces["gradients"], formats, variants)
+        alt += " Cosine of forward and reverse gradients: " + "; ".join(told) + "."
+    return drawing.described(figure, alt)
+
+
+def _asked(table: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """The directions and the formats that occur, in their fixed order."""
+    cells = [cell.split("/") for cell in trajectories.cells_of(table)]
+    return [d for d in DIRECTIONS if d in dict(cells)], [f for f in FORMATS if any(f == c[1] for c in cells)]
 
 
 def _by(table: pd.DataFrame, styles: Mapping[str, dict]) -> list[tuple[str, pd.DataFrame, dict]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib import rcParams
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from matplotlib.ticker import FixedFormatter
+from matplotlib.ticker import FixedLocator
 
 from mmrc_helpers import drawing, store
 
@@ -70,11 +70,13 @@ def latex(text: str) -> str:
 
 
 def escape_texts(figure: Figure) -> None:
-    """Escape every text of the figure that is not mathematics, tick labels with fixed texts as well."""
-    for axes in figure.axes:
-        for formatter in (axes.xaxis.get_major_formatter(), axes.yaxis.get_major_formatter()):
-            if isinstance(formatter, FixedFormatter):
-                formatter.seq = [_escaped(text) for text in formatter.seq]
+    """Escape every text of the figure that is not mathematics; axes that share their ticks share the texts."""
+    done = set()
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        if isinstance(axis.get_major_locator(), FixedLocator) and id(axis.major) not in done:
+            labels = [_escaped(label.get_text()) for label in axis.get_ticklabels()]
+            axis.set_ticks(axis.get_ticklocs(), labels)
+            done.add(id(axis.major))
     for text in figure.findobj(Text):
         text.set_text(_escaped(text.get_text()))
 

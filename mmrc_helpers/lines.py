@@ -87,14 +87,20 @@ def time_axis(axes: Axes, table: pd.DataFrame, time: str) -> None:
 
 
 def from_to(line: pd.DataFrame, percent: bool = False) -> str:
+    """The first and the last mean of a line, in words."""
     first, last = line["mean"].iloc[0], line["mean"].iloc[-1]
     return f"from {100 * first:.0f} % to {100 * last:.0f} %" if percent else f"from {first:.2f} to {last:.2f}"
 
 
 def training(table: pd.DataFrame) -> str:
+    """How long training was, in words."""
     return f"{table['step'].max():.0f} optimizer steps" if len(table) else "training"
 
 
 def band(table: pd.DataFrame) -> str:
-    seeds = table["seeds"].max() if len(table) else 0
-    return f"range of {seeds} seeds" if seeds > 1 else "95 % intervals over people"
+    """What the bands of these lines are, in words (see trajectories.over_time)."""
+    several = table["seeds"] > 1
+    words = (["range of the seeds"] if several.any() else []) + (
+        [] if several.all() else ["95 % over people"]
+    )
+    return " or ".join(words)

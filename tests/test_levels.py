@@ -16,7 +16,7 @@ LEVELS = [  # lowest first; a new module gets its place here
     {"records", "store", "optimizers", "scratch"},
     {"grading", "worlds", "worker", "models", "batches", "metrics", "report", "sheets", "checks", "probes"},
     {"launch", "gates", "drawing", "scoring", "alignment", "traces", "trajectories"},
-    {"probing", "lines", "exports"},
+    {"probing", "lines"},
     {
         "generate",
         "train",
