@@ -70,7 +70,7 @@ def latex(text: str) -> str:
 
 
 def escape_texts(figure: Figure) -> None:
-    """Escape every text of the figure that is not mathematics; axes that share their ticks share the texts."""
+    """Escape every text of the figure that is not mathematics; axes with shared ticks share texts."""
     done = set()
     for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
         if isinstance(axis.get_major_locator(), FixedLocator) and id(axis.major) not in done:
