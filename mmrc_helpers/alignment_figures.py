@@ -79,7 +79,8 @@ def _matrix(axes: Axes, grid: pd.DataFrame):
         if not np.isnan(cosine):
             label = f"{100 * cosine:.0f}".replace("-", "−")
             colour = "white" if abs(cosine) > 0.65 else "black"
-            axes.text(column, row, label, ha="center", va="center", fontsize=6, color=colour)
+            place = {"ha": "center", "va": "center", "in_layout": False}  # a layout without them is quicker
+            axes.text(column, row, label, fontsize=6, color=colour, **place)
     return picture
 
 
