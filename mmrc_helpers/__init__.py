@@ -1,6 +1,6 @@
-"""The verbs that a notebook may call. A verb's first word tells its cost: make_, train and evaluate make an
-artifact (once; afterwards they are free), check_, score and verdict give a table, plot_ a figure, show_ a
-sheet to read.
+"""The verbs that a notebook may call. A verb's first word tells its cost: make_, train, evaluate and trace
+make an artifact (once; afterwards they are free), check_, score and verdict give a table, plot_ a figure
+(saved for print as well, beside the executed notebooks), show_ a sheet to read.
 
 Imports wait until a verb is called, so that `import mmrc_helpers` is quick and never loads torch.
 """
@@ -102,10 +102,10 @@ def show_batch(run):
 
 def plot_loss(run):
     """Loss and learning rate over the steps of each phase."""
-    from mmrc_helpers import drawing, figures, reading
+    from mmrc_helpers import figures, reading
 
     losses = reading.losses(run)
-    return drawing.image(figures.curves(losses)) if len(losses) else _note("No phases, so no loss.")
+    return _figure(run, "loss", figures.curves, losses) if len(losses) else _note("No phases, so no loss.")
 
 
 def check_exposure(opened):
@@ -164,52 +164,50 @@ def score_people(opened):
 def plot_cells(opened):
     """The main figure: accuracy in six cells, one panel per arm, with intervals, chance and background
     people."""
-    from mmrc_helpers import drawing, figures, metrics, reading
+    from mmrc_helpers import figures, metrics, reading
 
     arms = getattr(opened, "report", {}).get("arms", ())
     answers = reading.answers(opened)
     present = [arm for arm in arms if (answers["variant"] == arm).any()]
-    return drawing.image(figures.cells(metrics.primary(metrics.score(answers)), present))
+    return _figure(opened, "cells", figures.cells, metrics.primary(metrics.score(answers)), present)
 
 
 def plot_answers(opened):
     """How often each letter and verdict was favoured: a collapsed model shows here."""
-    from mmrc_helpers import drawing, figures, metrics, reading
+    from mmrc_helpers import figures, metrics, reading
 
-    return drawing.image(figures.answers(metrics.answer_shares(reading.answers(opened))))
+    return _figure(opened, "answers", figures.answers, metrics.answer_shares(reading.answers(opened)))
 
 
 def plot_storage(opened):
     """Stored against reachable: the storage probe beside reverse choice, on the very same questions."""
-    from mmrc_helpers import drawing, figures, metrics, reading
+    from mmrc_helpers import figures, metrics, reading
 
     table = metrics.storage(reading.answers(opened))
-    return (
-        drawing.image(figures.storage(table))
-        if len(table)
-        else _note("evaluate.storage is off in this study.")
-    )
+    if table.empty:
+        return _note("evaluate.storage is off in this study.")
+    return _figure(opened, "storage", figures.storage, table)
 
 
 def plot_drops(opened):
     """Accuracy with the picture or the text destroyed: what survives is not measuring what it should."""
-    from mmrc_helpers import drawing, figures, metrics, reading
+    from mmrc_helpers import figures, metrics, reading
 
     table = metrics.drops(metrics.score(reading.answers(opened)))
-    return (
-        drawing.image(figures.drops(table)) if len(table) else _note("evaluate.drops is empty in this study.")
-    )
+    if table.empty:
+        return _note("evaluate.drops is empty in this study.")
+    return _figure(opened, "drops", figures.drops, table)
 
 
 def plot_gates(opened, arm: str = "forward"):
     """The gates of a run, or of one arm of a study, with intervals, and the power of reverse choice as
     run."""
-    from mmrc_helpers import drawing, figures, gates, reading
+    from mmrc_helpers import figures, gates, reading
 
     answers = reading.arm(opened, arm)
     if answers.empty:
         return _note(f"This study has no evaluated arm {arm}, from which gates are read.")
-    return drawing.image(figures.gates(gates.gate_table(answers), gates.power_table(answers)))
+    return _figure(opened, "gates", figures.gates, gates.gate_table(answers), gates.power_table(answers))
 
 
 def show_mistakes(opened, arm: str = "forward", count: int = 6):
@@ -226,23 +224,68 @@ def show_mistakes(opened, arm: str = "forward", count: int = 6):
     return _html(sheets.mistakes(wrong, reading.images(run), reading.names(run)))
 
 
+# --- dynamics ----------------------------------------------------------------------------------------------
+
+
+def trace(run):
+    """Probe the run's model while it trains, or the adapters that training kept, unless that is done; table
+    of what was probed in each phase."""
+    from mmrc_helpers import reading, stages
+
+    for stage in stages.trace_stages(run):
+        stages.make(stage, run.params["machine"])
+    table = reading.trace_table(reading.traces(run))
+    return table.set_index("phase") if len(table) else _note(reading.why_untraced(run))
+
+
+def plot_curves(opened, focus=None):
+    """Log-probability of the right answer over training: of a run forward against reverse, of a study arm
+    against arm, with the alignment of the directions' gradients. focus: a band of the axis to enlarge, such
+    as (-0.5, 0)."""
+    from mmrc_helpers import dynamics_figures
+
+    if hasattr(opened, "seed"):
+        options = opened.params["data"]["options"]
+        return _traced(opened, "curves", "logprobs", dynamics_figures.cells, options, focus)
+    return _traced(opened, "curves", "logprobs", dynamics_figures.comparison, opened.variants, focus)
+
+
+def plot_margins(run):
+    """The right answer, a wrong person's answer and their margin over training, in every cell."""
+    from mmrc_helpers import dynamics_figures
+
+    return _traced(run, "margins", "logprobs", dynamics_figures.margins)
+
+
+def plot_candidates(run):
+    """Seven kinds of answers over training, with the entropy of the model and the squeezing index."""
+    from mmrc_helpers import dynamics_figures
+
+    return _traced(run, "candidates", "logprobs", dynamics_figures.candidates)
+
+
+def plot_storage_curves(run):
+    """The storage probe over training, beside the margin of the reverse choice that it explains."""
+    from mmrc_helpers import dynamics_figures
+
+    return _traced(run, "storage_curves", "storage", dynamics_figures.storage, run.params["data"]["options"])
+
+
+def plot_examples(run):
+    """Heat maps of every question at every probe: the margin of the right answer."""
+    from mmrc_helpers import dynamics_figures
+
+    return _traced(run, "examples", "logprobs", dynamics_figures.examples)
+
+
+def plot_alignment(run):
+    """Which groups of questions have gradients that pull together, over training and by layer."""
+    from mmrc_helpers import alignment_figures
+
+    return _traced(run, "alignment", "gradients", alignment_figures.alignment)
+
+
 # --- the study ---------------------------------------------------------------------------------------------
-
-
-def collect(study):
-    """Table of the study's runs: which are evaluated, and the folders in use."""
-    import pandas as pd
-
-    from mmrc_helpers import stages, store
-
-    rows = []
-    for run in study.runs:
-        stage = stages.eval_stage(run)
-        status = "evaluated" if store.is_complete(stage.folder) else "missing"
-        rows.append(
-            {"variant": run.variant, "seed": run.seed, "status": status, "answers": stage.folder.name}
-        )
-    return pd.DataFrame(rows).set_index(["variant", "seed"])
 
 
 def verdict(study):
@@ -261,16 +304,15 @@ def verdict(study):
 def plot_matrix(study):
     """The transfer matrix: the cell in which the novel facts were taught × the cell in which they are
     asked."""
-    from mmrc_helpers import drawing, figures, metrics, reading
+    from mmrc_helpers import figures, metrics, reading
 
     if not study.report["matrix"]:
         return _note(
             "This study has no transfer matrix (report.matrix is off); the study transfer_matrix has one."
         )
     scores, taught = metrics.score(reading.answers(study)), reading.taught(study)
-    return drawing.image(
-        figures.matrices(metrics.matrix(scores, taught), metrics.matrix(scores, taught, "background"))
-    )
+    novel, background = (metrics.matrix(scores, taught, who) for who in ("novel", "background"))
+    return _figure(study, "matrix", figures.matrices, novel, background)
 
 
 def show_provenance(opened):
@@ -284,6 +326,25 @@ def show_provenance(opened):
         ("Packages", reading.packages(made)),
     ]
     return _html(sheets.tables(sections))
+
+
+def _figure(opened, name: str, draw, *tables):
+    """The figure `draw(*tables)` as the notebook shows it; saved for print in the run's or study's folder."""
+    from mmrc_helpers import drawing, exports, reading
+
+    exports.save(lambda: draw(*tables), reading.figures_folder(opened), name)
+    with drawing.style("screen"):
+        return drawing.image(draw(*tables))
+
+
+def _traced(opened, name: str, table: str, draw, *more):
+    """A figure of the traces, or one sentence that says why there are none in this table."""
+    from mmrc_helpers import reading
+
+    traces = reading.traces(opened)
+    if traces[table].empty:
+        return _note(reading.why_untraced(opened, table))
+    return _figure(opened, name, draw, traces, *more)
 
 
 def _html(text: str):

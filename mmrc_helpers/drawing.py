@@ -3,11 +3,13 @@ alternative text. Colours are Okabe and Ito's (told apart by the colour-blind); 
 what colours say."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
+from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from mmrc_helpers.records import CELLS
@@ -20,6 +22,38 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++", "ooo", "--", "**")
 DIRECTION_COLOURS = {"forward": BLUE, "reverse": ORANGE}
 PANELS_PER_ROW = 5
+LINES = (
+    "-",
+    "--",
+    "-.",
+    ":",
+    (0, (5, 1, 1, 1, 1, 1)),
+    (0, (1, 3)),
+    (0, (8, 2)),
+    (0, (3, 4)),
+    (0, (6, 1, 1, 1)),
+)
+
+# For reading on a screen, and for a printed page: serifs and mathematics as in LaTeX's Times, fonts embedded.
+STYLES = {
+    "screen": {"font.family": "DejaVu Sans", "text.usetex": False, "lines.linewidth": 1.8},
+    "print": {
+        "font.family": "STIXGeneral",
+        "mathtext.fontset": "stix",
+        "font.size": 11,
+        "lines.linewidth": 1.3,
+        "axes.linewidth": 0.6,
+        "hatch.linewidth": 0.6,
+        "pdf.fonttype": 42,
+        "svg.hashsalt": "mmrc_helpers",
+    },
+}
+
+
+def style(name: str):
+    """Context in which figures are made and saved: `screen` or `print`. matplotlib's own `text.usetex` (in a
+    matplotlibrc) decides whether print sets its text with LaTeX."""
+    return rc_context(STYLES[name])
 
 
 def image(figure: Figure):
@@ -102,6 +136,41 @@ def plain(axes: Axes) -> None:
 def boxed(axes: Axes, x: float, y: float, text: str) -> None:
     box = {"facecolor": "white", "edgecolor": "none", "pad": 1.2, "alpha": 0.9}
     axes.text(x, y, text, ha="center", va="center", fontsize=8, bbox=box)
+
+
+def end_labels(axes: Axes, ends: Iterable[tuple[float, str, str]], gap: float = 0.075) -> None:
+    """Names right of the lines' ends (height, text, colour), moved apart where they would overlap; gap: least
+    distance as a part of the axis. Call it when the limits of the axis are final."""
+    ends = sorted(ends)
+    place = axes.transData + axes.transAxes.inverted()
+    ends_at = [float(place.transform((0, height))[1]) for height, _, _ in ends]
+    shown_at = _apart(ends_at, gap)
+    for (_, text, colour), end, shown in zip(ends, ends_at, shown_at, strict=True):
+        arrow = {"arrowstyle": "-", "color": colour, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 0}
+        axes.annotate(text, (1.0, end), (1.05, shown), "axes fraction", "axes fraction", arrow, va="center",
+                      ha="left", color=_as_text(colour), fontsize="small", annotation_clip=False)  # fmt: skip
+
+
+def _as_text(colour: str) -> tuple[float, ...]:
+    """The colour, darkened until it can be read on white (about 4.5 : 1, as WCAG 2.1 asks)."""
+    rgb = np.array(to_rgb(colour))
+    lightness = rgb**2.2 @ (0.2126, 0.7152, 0.0722)
+    return tuple(rgb * min(1.0, (0.18 / max(lightness, 1e-9)) ** (1 / 2.2)))
+
+
+def _apart(heights: list[float], gap: float) -> list[float]:
+    """Increasing heights moved as little as needed so that neighbours are `gap` apart and none is above 1:
+    overlapping labels form a block around the mean of where they belong (pool adjacent violators)."""
+    blocks: list[tuple[float, int]] = []  # mean of height − rank × gap, number of labels
+    for rank, height in enumerate(heights):
+        mean, count = height - rank * gap, 1
+        while blocks and blocks[-1][0] > mean:
+            earlier, members = blocks.pop()
+            mean, count = (earlier * members + mean * count) / (members + count), members + count
+        blocks.append((mean, count))
+    flat = [mean for mean, count in blocks for _ in range(count)]
+    highest = 1 - (len(flat) - 1) * gap
+    return [min(mean, highest) + rank * gap for rank, mean in enumerate(flat)]
 
 
 def legend(figure: Figure, axes: Axes) -> None:

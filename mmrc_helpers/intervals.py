@@ -39,6 +39,21 @@ def mean_interval(values: Sequence, clusters: Sequence, level: float = 0.95) -> 
     return float(mean), float(low), float(high)
 
 
+def mean_bands(values_PT: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper ends (T,) of percentile bootstrap intervals of the means over persons, at every time.
+
+    values_PT: persons × times, nan where a person was not asked. The same persons are drawn at all times.
+    """
+    known = ~np.isnan(values_PT)
+    people = len(values_PT)
+    drawn = np.random.default_rng(0).multinomial(people, np.full(people, 1 / people), size=1000)
+    with np.errstate(invalid="ignore"):
+        means = (drawn @ np.where(known, values_PT, 0.0)) / (drawn @ known)
+    tail = (1 - level) / 2
+    low, high = np.nanquantile(means, (tail, 1 - tail), axis=0)
+    return low, high
+
+
 def paired_interval(differences: Sequence, level: float = 0.95) -> tuple[float, float, float]:
     """Mean and percentile bootstrap interval of differences (n,) in [-1, 1], one per person.
 

@@ -12,6 +12,7 @@ from mmrc_helpers import gates, metrics, records, stages, store
 from mmrc_helpers.intervals import percent
 from mmrc_helpers.schema import UserError, check_file_name
 from mmrc_helpers.study import Run, Study
+from mmrc_helpers.traces import read_run
 
 
 def runs_of(opened: Run | Study) -> tuple[Run, ...]:
@@ -80,6 +81,49 @@ def losses(run: Run) -> pd.DataFrame:
         rows = pd.DataFrame(store.read_jsonl(folder / "metrics.jsonl"))
         parts.append(rows.assign(line=f"phase {number}: {stage.params['train']['method']}"))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["line", "step", "loss"])
+
+
+def traces(opened: Run | Study) -> dict[str, pd.DataFrame]:
+    """The tables of `traces.read_run` of a run, or of all finished runs of a study, with variant and seed;
+    empty where nothing was traced."""
+    found = [
+        {name: table.assign(variant=run.variant, seed=run.seed) for name, table in tables.items()}
+        for run in ((opened,) if isinstance(opened, Run) else opened.runs)
+        if (folders := stages.traces_folders(run)) and (tables := read_run(folders))
+    ] or [{name: table.assign(variant="", seed=0) for name, table in read_run(()).items()}]
+    return {name: pd.concat([tables[name] for tables in found], ignore_index=True) for name in found[0]}
+
+
+def why_untraced(opened: Run | Study, table: str = "logprobs") -> str:
+    """One sentence that says why a run or a study has no rows in this table of `traces`."""
+    runs = (opened,) if isinstance(opened, Run) else opened.runs
+    if not any(run.params["phases"] for run in runs):
+        return "No phases, so nothing to trace: this variant is the untrained control."
+    if not any(run.params["dynamics"]["probes"] for run in runs):
+        return "Training was not traced: dynamics.probes is 0 in this study."
+    if traces(opened)["logprobs"].empty:
+        return "No traces yet: the runs of this study with dynamics.probes are not trained."
+    return f"The traces hold no {table}: dynamics.gradients is 0, or the storage probe is off, in this study."
+
+
+def figures_folder(opened: Run | Study) -> Path:
+    """Where the figures of a run or of a study are saved for print."""
+    of = store.run_folder(opened) if isinstance(opened, Run) else store.study_folder(opened.name)
+    return of / "figures"
+
+
+def trace_table(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """What was traced, one row per phase: probe points, questions, answers scored, gradients compared."""
+    logprobs, gradients = tables["logprobs"], tables["gradients"]
+    rows = []
+    for phase, part in logprobs.groupby("phase"):
+        pulled = gradients[gradients["phase"] == phase]
+        row = {"phase": phase, "first step": part["step"].min(), "last step": part["step"].max()}
+        row |= {"probes": part["step"].nunique(), "questions": part["id"].nunique(), "answers": len(part)}
+        rows.append(
+            row | {"probes of gradients": pulled["step"].nunique(), "groups": pulled["left"].nunique()}
+        )
+    return pd.DataFrame(rows)
 
 
 def exposure(opened: Run | Study) -> pd.DataFrame:

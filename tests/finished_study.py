@@ -1,10 +1,11 @@
-"""A small study whose stages are all finished: real people, pictures and questions, simulated answers.
-Notebooks and pages are tried on it without any model."""
+"""A small study whose stages are all finished: real people, pictures and questions, simulated answers and
+traces. Notebooks and pages are tried on it without any model."""
 
 import random
 from pathlib import Path
 
 import numpy as np
+import synthetic_traces
 
 from mmrc_helpers import stages, store
 from mmrc_helpers.records import LETTERS, VERDICTS, answer_text, example_line
@@ -20,6 +21,7 @@ expected: A gap within the choice format.
 model: {source: scratch}
 data: {background: 8, novel: 16, image_size: 32, train_views: 2, test_views: 1, train_scenes: 1}
 train: {steps: 300, novel_tokens: 0}
+dynamics: {probes: 10}
 report: {matrix: true}
 machine: {launcher: python}
 seeds: [0, 1, 2]
@@ -86,6 +88,8 @@ def _write_training(folder: Path, run: Run) -> None:
     picture = next(name for name in _test_examples(run) if name.images).images[0]
     row = {"tokens": tokens, "mask": [0] * 7 + [1] * 3, "images": [picture], "replayed": False}
     store.write_json(folder / "batch.json", [row, row])
+    cells = run.params["phases"][0]["cells"]
+    synthetic_traces.write(folder, synthetic_traces.traces(cells, run.seed, people=3))
 
 
 def _write_answers(folder: Path, run: Run) -> None:

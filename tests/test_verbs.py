@@ -25,8 +25,17 @@ TABLES = (
     "score",
     "score_judges",
     "score_people",
+    "trace",
 )
-PICTURES = ("plot_loss", "plot_cells", "plot_answers", "plot_storage", "plot_drops", "plot_gates")
+DYNAMICS = (
+    "plot_curves",
+    "plot_margins",
+    "plot_candidates",
+    "plot_storage_curves",
+    "plot_examples",
+    "plot_alignment",
+)
+PICTURES = ("plot_loss", "plot_cells", "plot_answers", "plot_storage", "plot_drops", "plot_gates", *DYNAMICS)
 SHEETS = ("show_people", "show_questions", "show_batch", "show_mistakes", "show_provenance")
 
 
@@ -64,7 +73,7 @@ def test_no_verb_loads_torch(study_file):
 
 def test_the_package_offers_about_25_verbs_that_explain_themselves():
     verbs = {name: f for name, f in vars(mm).items() if inspect.isfunction(f) and not name.startswith("_")}
-    assert len(verbs) <= 27 and all(f.__doc__ for f in verbs.values())
+    assert len(verbs) <= 30 and all(f.__doc__ for f in verbs.values())
 
 
 @pytest.mark.parametrize("verb", TABLES)
@@ -76,6 +85,9 @@ def test_table_verbs_return_tables(run, verb):
 def test_plot_verbs_return_pictures_with_alternative_text(run, verb):
     picture = getattr(mm, verb)(run)
     assert isinstance(picture, Image) and len(picture.metadata["alt"]) > 40
+    name = {"plot_loss": "loss"}.get(verb, verb.removeprefix("plot_"))
+    saved = {path.suffix for path in (store.run_folder(run) / "figures").glob(f"{name}.*")}
+    assert saved == {".png", ".pdf", ".svg", ".tex"}
 
 
 @pytest.mark.parametrize("verb", SHEETS)
@@ -112,8 +124,19 @@ def mm_images(run):
 
 def test_the_untrained_control_has_no_training_to_show(study_file):
     run = mm.open_run(study_file, "untrained", 0)
-    for verb in (mm.train, mm.show_batch, mm.plot_loss, mm.check_exposure):
+    for verb in (mm.train, mm.show_batch, mm.plot_loss, mm.check_exposure, mm.trace):
         assert "o phases" in verb(run).data
+    for verb in DYNAMICS:
+        assert getattr(mm, verb)(run).data.count(".") == 1, "one sentence"
+
+
+def test_a_study_without_probes_says_so_in_one_sentence(tmp_path):
+    (tmp_path / "quiet.yaml").write_text("model: {source: scratch}\ntrain: {steps: 5, novel_tokens: 0}\n")
+    study = mm.open_study(str(tmp_path / "quiet.yaml"))
+    said = {getattr(mm, verb)(study.runs[0]).data for verb in (*DYNAMICS, "trace")} | {
+        mm.plot_curves(study).data
+    }
+    assert said == {"<p>Training was not traced: dynamics.probes is 0 in this study.</p>"}
 
 
 def test_training_is_shown_before_there_are_answers(run, tmp_path, monkeypatch):
@@ -135,7 +158,6 @@ def test_the_verdict_is_shown_and_written(study):
 
 
 def test_study_verbs_read_all_arms(study):
-    assert set(mm.collect(study)["status"]) == {"evaluated"}
     assert set(mm.score(study).index.get_level_values("variant")) == {"untrained", "naming", "forward"}
     for verb in (
         mm.plot_cells,
@@ -144,6 +166,7 @@ def test_study_verbs_read_all_arms(study):
         mm.plot_storage,
         mm.plot_answers,
         mm.plot_drops,
+        mm.plot_curves,
     ):
         assert "forward" in verb(study).metadata["alt"]
     assert "simulated" in mm.show_provenance(study).data and "<img" in mm.show_mistakes(study).data
