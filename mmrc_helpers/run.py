@@ -88,7 +88,8 @@ def _chosen(study: Study, variant: str | None, seed: int | None) -> list[Run]:
 
 
 def _stages_of(run: Run) -> list[stages.Stage]:
-    return [stages.data_stage(run), *stages.train_stages(run), stages.eval_stage(run)]
+    traced = [stage for stage in stages.trace_stages(run) if stage.kind == "dynamics"]
+    return [stages.data_stage(run), *stages.train_stages(run), *traced, stages.eval_stage(run)]
 
 
 def _jobs_of_run(study: Study, run: Run, notebooks: Path) -> list[Job]:

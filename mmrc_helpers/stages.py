@@ -13,11 +13,11 @@ from mmrc_helpers import launch, store
 from mmrc_helpers.study import Run, content_key, find_run, load_study, plain
 
 # Raised by hand when the meaning of a stage's output changes.
-VERSIONS = {"data": 1, "train": 1, "eval": 1}
+VERSIONS = {"data": 1, "train": 1, "eval": 1, "dynamics": 1}
 # A parameter that was added later enters keys only at another value than the one that leaves older stages as
 # they were.
 ADDED_LATER: dict[str, dict] = {"train": {}, "data": {}, "evaluate": {}}
-MODULES = {"data": "generate", "train": "train", "eval": "evaluate"}
+MODULES = {"data": "generate", "train": "train", "eval": "evaluate", "dynamics": "dynamics"}
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,9 @@ def train_stages(run: Run) -> tuple[Stage, ...]:
     """One stage per phase, each starting where the one before ended; equal prefixes of phases are one
     stage."""
     weights, adapter, stages = base_stage(run), None, []
-    for phase in run.params["phases"]:
+    for number, phase in enumerate(run.params["phases"], 1):
         inputs = {"data": data_stage(run), "model": weights, "start": adapter}
-        params = {"model": _model_params(run), "train": phase}
+        params = {"model": _model_params(run), "train": phase, **_probing(run, number)}
         present = {name: stage for name, stage in inputs.items() if stage is not None}
         stage = Stage("train", phase["method"], run.seed, params, present)
         weights, adapter = (weights, stage) if phase["lora_r"] else (stage, None)
@@ -102,11 +102,47 @@ def eval_stage(run: Run) -> Stage:
     return Stage("eval", "answers", run.seed, params, present)
 
 
+def trace_stages(run: Run) -> tuple[Stage, ...]:
+    """The stages whose folders hold `dynamics/`, in training order: the training itself, or with
+    `dynamics.snapshots` one stage for each phase, made from the adapters it kept; none without probes."""
+    trained, dynamics = train_stages(run), run.params["dynamics"]
+    if not dynamics["probes"]:
+        return ()
+    if not dynamics["snapshots"]:
+        return trained
+    params = {"model": _model_params(run), "dynamics": {k: dynamics[k] for k in ("examples", "gradients")}}
+    return tuple(
+        Stage("dynamics", "traces", run.seed, {**params, "train": stage.params["train"]},
+              {name: of for name, of in stage.inputs.items() if name != "start"} | {"train": stage})
+        for stage in trained
+    )  # fmt: skip
+
+
+def traces_folders(run: Run) -> list[Path]:
+    """The finished folders with traces of a run, in training order; see `traces.read_run`."""
+    return [stage.folder for stage in trace_stages(run) if store.is_complete(stage.folder)]
+
+
+def _probing(run: Run, phase: int) -> dict:
+    """The dynamics section of a training phase: nothing without probes, and only what decides the snapshots
+    when the probing itself is a stage of its own."""
+    dynamics = run.params["dynamics"]
+    if not dynamics["probes"]:
+        return {}
+    left_out = ("examples", "gradients") if dynamics["snapshots"] else ()
+    return {"dynamics": {**{k: v for k, v in dynamics.items() if k not in left_out}, "phase": phase}}
+
+
 def keys(run: Run) -> dict[str, str]:
     """The key of every stage of a run, by name; the keys of unchanged stages stay when a parameter
     changes."""
     trained = {f"train-{number}": stage.key for number, stage in enumerate(train_stages(run), 1)}
-    return {"data": data_stage(run).key, **trained, "eval": eval_stage(run).key}
+    traced = {
+        f"traces-{number}": stage.key
+        for number, stage in enumerate(trace_stages(run), 1)
+        if stage.kind == "dynamics"
+    }
+    return {"data": data_stage(run).key, **trained, **traced, "eval": eval_stage(run).key}
 
 
 def make(stage: Stage, machine: Mapping, echo: Callable[[str], None] = print) -> Path:
@@ -144,10 +180,10 @@ def _model_params(run: Run) -> dict:
 
 def _machine_for(kind: str, machine: Mapping) -> dict:
     """The machine section a module gets: one plain process for data, the ZeRO settings for training, and on
-    CPUs one process per core for evaluation, whose answers do not depend on their number."""
+    CPUs one process per core for evaluation and traces, which do not depend on their number."""
     if kind == "data":
         return {**machine, "launcher": "python", "processes": 1, "hostfile": "", "deepspeed": {}}
-    if kind == "eval" and _has_no_gpu(machine) and machine["launcher"] != "python":
+    if kind in ("eval", "dynamics") and _has_no_gpu(machine) and machine["launcher"] != "python":
         machine = {**machine, "processes": max(machine["processes"], os.cpu_count() or 1)}
     zero = machine["zero"] if kind == "train" else "none"
     settings = {} if zero == "none" else store.read_json(store.REPOSITORY / "params" / f"zero{zero}.json")

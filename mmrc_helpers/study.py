@@ -156,7 +156,13 @@ def _check_together(runs: Iterable[Run], path: Path) -> None:
                 f"{where}: machine.launcher: python starts one process, but machine.processes is "
                 f"{machine['processes']}; use deepspeed or torchrun"
             )
+        keeps = run.params["dynamics"]["probes"] and run.params["dynamics"]["snapshots"]
         for phase in run.params["phases"]:
+            if keeps and not phase["lora_r"]:
+                raise UserError(
+                    f"{where}: dynamics.snapshots: keeps adapters, but train.lora_r 0 trains every weight; "
+                    "set snapshots: false"
+                )
             if bool(phase["steps"]) == bool(phase["novel_tokens"]):
                 raise UserError(
                     f"{where}: train.steps, train.novel_tokens: give one of them, and 0 for the other"

@@ -1,0 +1,81 @@
+"""The traces that probing leaves in `dynamics/`, as tables: what is read from a training step, and the
+squeezing index.
+
+A trace counts `step` and `supervised_tokens` (of novel facts) from the beginning of the run, over all its
+phases. The last probe of a phase and the first of the next are the same model.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+POINT = ("step", "supervised_tokens", "phase")
+COLUMNS = {
+    "logprobs": (*POINT, "id", "group", "population", "topic", "direction", "format", "order", "candidate",
+                 "tokens", "logp_sum", "logp_mean", "logp_peak", "argmax_logp_sum", "log1m_argmax_sum",
+                 "entropy_mean", "one_minus_p_mean", "residual_norm_mean"),
+    "storage": (*POINT, "id", "group", "population", "correct", "margin"),
+    "gradients": (*POINT, "layer", "preconditioner", "left", "right", "inner", "cosine", "transfer"),
+}  # fmt: skip
+CELL = ["population", "direction", "format"]
+
+
+def read_traces(folder: Path) -> dict[str, pd.DataFrame]:
+    """The tables "logprobs", "storage" and "gradients" of one folder of `stages.traces_folders`; a table that
+    was not made is empty, with its columns."""
+    return {
+        name: pd.read_parquet(path)
+        if (path := table_path(folder, name)).is_file()
+        else pd.DataFrame(columns=list(columns))
+        for name, columns in COLUMNS.items()
+    }
+
+
+def read_run(folders: Sequence[Path]) -> dict[str, pd.DataFrame]:
+    """The tables of all phases of a run, one below the other."""
+    found = [read_traces(folder) for folder in folders]
+    return {
+        name: pd.concat([tables[name] for tables in found if len(tables[name])], ignore_index=True)
+        if any(len(tables[name]) for tables in found)
+        else pd.DataFrame(columns=list(columns))
+        for name, columns in COLUMNS.items()
+    }
+
+
+def table_path(folder: Path, name: str) -> Path:
+    """Where the table of this name lies in a stage folder."""
+    return folder / "dynamics" / f"{name}.parquet"
+
+
+def squeezing(logprobs: pd.DataFrame) -> pd.DataFrame:
+    """The squeezing index of every probe point and cell, from the table "logprobs".
+
+    Ren and Sutherland (arXiv 2407.10490, section 4) find under preference training that the chosen answer y+
+    and the rejected one y- both lose probability while the most likely token gains: the softmax squeezes what
+    a negative gradient takes from y- into its peak. With D(t) the change, per answer token, since the first
+    probe of the same phase,
+
+        index = mean over examples of max(0, min(D argmax, -D right, -D wrong_person))      [nats per token]
+
+    where D argmax follows the sum of log p(argmax) along the teacher-forced right answer. It is above zero
+    only for examples that show the whole signature, and never larger than its weakest part.
+
+    Columns: those of the probe point (and variant and seed, if there), population, direction, format,
+    examples, argmax, right, wrong_person (mean D), index, share (of examples with the signature).
+    """
+    run = [name for name in ("variant", "seed") if name in logprobs]
+    point, example = [*run, *POINT], [*CELL, "id"]
+    right = logprobs[logprobs["candidate"] == "right"]
+    table = right.set_index([*point, *example])[["logp_mean"]].rename(columns={"logp_mean": "right"})
+    table["argmax"] = (right["argmax_logp_sum"] / right["tokens"]).to_numpy(dtype=float)
+    wrong = logprobs[logprobs["candidate"] == "wrong_person"].set_index([*point, *example])["logp_mean"]
+    table = table.join(wrong.rename("wrong_person"), how="inner").astype(float).sort_index()
+    since = table - table.groupby([*run, "phase", *example]).transform("first")
+    signature = np.minimum(since["argmax"], np.minimum(-since["right"], -since["wrong_person"]))
+    since["index"] = signature.clip(lower=0)
+    since["share"] = (signature > 0).astype(float)
+    grouped = since.groupby([*point, *CELL])
+    counts = grouped.size().rename("examples")
+    return pd.concat([counts, grouped.mean()], axis=1).reset_index()
