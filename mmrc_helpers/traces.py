@@ -1,11 +1,9 @@
-"""The traces that probing leaves in `dynamics/`, as tables: what is read from a training step, and the
-squeezing index.
+"""The traces that probing leaves in `dynamics/`, as tables, and the squeezing index read from them.
 
-A trace counts `step` and `supervised_tokens` (of novel facts) from the beginning of the run, over all its
-phases. The last probe of a phase and the first of the next are the same model.
+`step` and `supervised_tokens` (of novel facts) count from the beginning of the phase. The last probe of a
+phase and the first of the next are the same model.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,17 +26,6 @@ def read_traces(folder: Path) -> dict[str, pd.DataFrame]:
     return {
         name: pd.read_parquet(path)
         if (path := table_path(folder, name)).is_file()
-        else pd.DataFrame(columns=list(columns))
-        for name, columns in COLUMNS.items()
-    }
-
-
-def read_run(folders: Sequence[Path]) -> dict[str, pd.DataFrame]:
-    """The tables of all phases of a run, one below the other."""
-    found = [read_traces(folder) for folder in folders]
-    return {
-        name: pd.concat([tables[name] for tables in found if len(tables[name])], ignore_index=True)
-        if any(len(tables[name]) for tables in found)
         else pd.DataFrame(columns=list(columns))
         for name, columns in COLUMNS.items()
     }

@@ -20,14 +20,17 @@ from trl import SFTConfig, SFTTrainer
 from mmrc_helpers import launch, models, store
 from mmrc_helpers.batches import Encoder, Pictures, Tokens
 from mmrc_helpers.optimizers import make_optimizer, rate_at
+from mmrc_helpers.probing import merge
 from mmrc_helpers.records import Row, exposure, read_examples, training_rows
 from mmrc_helpers.scratch import scratch_model, scratch_processor
 from mmrc_helpers.study import UserError
+from mmrc_helpers.watch import Watch
 from mmrc_helpers.worlds import people as world
 
 
-def main(folder: Path) -> None:
-    """Train the phase that the folder's recipe describes and write its adapter (or model) into the folder."""
+def main(folder: Path) -> dict:
+    """Train the phase that the folder's recipe describes and write its adapter (or model) into the folder,
+    and with a dynamics section what probes or snapshots saw on the way. Returns the seconds they took."""
     recipe = store.read_recipe(folder)
     train, machine, seed = recipe["params"]["train"], recipe["machine"], recipe["seed"]
     data = store.input_folder(folder, "data")
@@ -62,24 +65,29 @@ def main(folder: Path) -> None:
         vision.requires_grad_(False)
         if machine["zero"] != "3":  # whose shards only come together inside a training step
             encoder.pictures.freeze(models.base_model(model).to(device), device)
+    watch = Watch(folder, recipe, model, processor, rows, tokens)
     trainer = PhaseTrainer(
         model=model,
         args=arguments,
         train_dataset=Dataset.from_dict({"row": range(len(tokens))}),
         data_collator=lambda batch: encoder.batch([tokens[item["row"]] for item in batch]),
         processing_class=processor.tokenizer,
-        callbacks=[Metrics(folder, rows, tokens, train["batch"])],
+        callbacks=[Metrics(folder, rows, tokens, train["batch"]), watch],
         phase=train,
     )
     checkpoints = folder / "checkpoints"
     trainer.train(resume_from_checkpoint=last_whole_checkpoint(checkpoints))
+    trainer.accelerator.wait_for_everyone()
     saved = folder / ("adapter" if train["lora_r"] else "model")
     trainer.save_model(str(saved))
     if launch.rank() == 0:
         (saved / "training_args.bin").unlink()  # a pickle; recipe.json says the same
         if not train["lora_r"]:
             processor.save_pretrained(folder / "model")
+        if watch.prober:
+            merge(folder)
         shutil.rmtree(checkpoints, ignore_errors=True)  # they served to resume; the result is beside them
+    return {"probe_seconds": round(watch.seconds, 2)} if watch.points else {}
 
 
 def last_whole_checkpoint(folder: Path) -> str | None:

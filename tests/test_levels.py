@@ -17,6 +17,7 @@ LEVELS = [  # lowest first; a new module gets its place here
     {"grading", "worlds", "worker", "models", "batches", "metrics", "report", "sheets", "checks", "probes"},
     {"launch", "gates", "drawing", "scoring", "alignment", "traces"},
     {"probing"},
+    {"watch"},
     {"generate", "train", "evaluate", "dynamics", "stages", "figures"},
     {"reading"},
     {"__init__", "execute"},
