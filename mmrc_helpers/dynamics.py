@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from mmrc_helpers import launch, models, probes, store
-from mmrc_helpers.probing import Prober, merge, snapshot_folder
+from mmrc_helpers.probing import Prober, merge, remove_parts, snapshot_folder
 
 
 def main(folder: Path) -> None:
@@ -36,6 +36,7 @@ def main(folder: Path) -> None:
     launch.wait_for_all()
     if launch.rank() == 0:
         merge(folder)
+        remove_parts(folder)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ same weights. Work is cut into units, each a file in `dynamics/parts/` that is t
 """
 
 import contextlib
+import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -80,31 +81,40 @@ class Prober:
 
     def answers(self, chunk: Sequence[Example]) -> dict[str, list[dict]]:
         """Rows of the tables "logprobs" and "storage", without the point."""
-        asked, lineups, requests = [], list(filter(scoring.is_lineup, chunk)), []
+        asked, requests = [], []
         for example in chunk:
             chat = self.encoder.question(example, 0, self.twin)
             for kind, text in probes.candidates(example, sorted(self.called.values()), self.words).items():
                 asked.append((example, kind))
                 requests.append((chat, text))
-        for example in lineups:
-            requests += scoring.lineup_requests(
-                self.encoder, example, self.naming, self.called.__getitem__, self.twin
-            )
+        return {
+            "logprobs": [
+                {**_facts(e), "topic": e.topic, "direction": e.direction, "format": e.format,
+                 "order": e.order, "candidate": kind, **row}
+                for (e, kind), row in zip(asked, self.observed(requests), strict=True)
+            ],
+            "storage": self.storage(list(filter(scoring.is_lineup, chunk))),
+        }  # fmt: skip
+
+    def observed(self, requests: Sequence[scoring.Request]) -> list[dict]:
+        """`observe` of every request."""
         found: list[dict] = [{}] * len(requests)
         for numbers, *tensors in scoring.answer_batches(
             self.forward, self.encoder, requests, self.batch, self.device
         ):
             for number, row in zip(numbers, observe(*tensors), strict=True):
                 found[number] = row
-        rest = iter(row["logp_sum"] for row in found[len(asked) :])
-        return {
-            "logprobs": [
-                {**_facts(e), "topic": e.topic, "direction": e.direction, "format": e.format,
-                 "order": e.order, "candidate": kind, **row}
-                for (e, kind), row in zip(asked, found, strict=False)
-            ],
-            "storage": [_stored(e, [next(rest) for _ in range(len(e.images) ** 2)]) for e in lineups],
-        }  # fmt: skip
+        return found
+
+    def storage(self, lineups: Sequence[Example]) -> list[dict]:
+        """The storage probe of every line-up: which of its pictures the model binds to the name."""
+        requests = []
+        for e in lineups:
+            requests += scoring.lineup_requests(
+                self.encoder, e, self.naming, self.called.__getitem__, self.twin
+            )
+        logprobs = iter(row["logp_sum"] for row in self.observed(requests))
+        return [_stored(e, [next(logprobs) for _ in range(len(e.images) ** 2)]) for e in lineups]
 
     def gradients(self) -> dict[str, list[dict]]:
         """Rows of the table "gradients", without the point: every pair of groups "population cell", and of
@@ -179,21 +189,20 @@ def observe(logp_RDV: torch.Tensor, target_RD: torch.Tensor, real_RD: torch.Tens
 
 
 def merge(folder: Path) -> None:
-    """Joins all parts to the parquet tables of `traces` and removes them."""
-    parts = folder / "dynamics" / "parts"
+    """Joins all parts to the parquet tables of `traces`."""
     tables: dict[str, list] = {name: [] for name in traces.COLUMNS}
-    for path in sorted(parts.glob("*.json")):
+    for path in sorted(_parts(folder).glob("*.json")):
         for name, rows in store.read_json(path).items():
             tables[name] += rows
     for name, rows in tables.items():
         if rows:
-            table = pd.DataFrame(rows)[list(traces.COLUMNS[name])]
             path = traces.table_path(folder, name)
-            table.to_parquet(path.with_suffix(".new"), index=False)
-            path.with_suffix(".new").replace(path)
-    for path in parts.glob("*.json"):
-        path.unlink()
-    parts.rmdir()
+            pd.DataFrame(rows)[list(traces.COLUMNS[name])].to_parquet(path, index=False)
+
+
+def remove_parts(folder: Path) -> None:
+    """The last act of a stage: until here, a killed one would need them to go on."""
+    shutil.rmtree(_parts(folder), ignore_errors=True)
 
 
 def snapshot_folder(folder: Path, step: int) -> Path:
@@ -201,8 +210,12 @@ def snapshot_folder(folder: Path, step: int) -> Path:
     return folder / "dynamics" / "snapshots" / f"{step:08d}"
 
 
+def _parts(folder: Path) -> Path:
+    return folder / "dynamics" / "parts"
+
+
 def _part(folder: Path, step: int, name: str) -> Path:
-    return folder / "dynamics" / "parts" / f"{step:08d}-{name}.json"
+    return _parts(folder) / f"{step:08d}-{name}.json"
 
 
 def _facts(example: Example) -> dict:

@@ -20,7 +20,7 @@ from trl import SFTConfig, SFTTrainer
 from mmrc_helpers import launch, models, store
 from mmrc_helpers.batches import Encoder, Pictures, Tokens
 from mmrc_helpers.optimizers import make_optimizer, rate_at
-from mmrc_helpers.probing import merge
+from mmrc_helpers.probing import merge, remove_parts
 from mmrc_helpers.records import Row, exposure, read_examples, training_rows
 from mmrc_helpers.scratch import scratch_model, scratch_processor
 from mmrc_helpers.study import UserError
@@ -87,6 +87,7 @@ def main(folder: Path) -> dict:
         if watch.prober:
             merge(folder)
         shutil.rmtree(checkpoints, ignore_errors=True)  # they served to resume; the result is beside them
+        remove_parts(folder)
     return {"probe_seconds": round(watch.seconds, 2)} if watch.points else {}
 
 
