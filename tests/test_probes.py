@@ -213,6 +213,18 @@ def test_the_squeezing_index_is_the_weakest_part_of_the_signature():
     assert table.loc[10, "right"] == pytest.approx(-0.5) and table.loc[10, "examples"] == 3
 
 
+def test_a_later_phase_goes_on_where_the_one_before_ended(tmp_path):
+    for phase, last in ((1, 10), (2, 4)):
+        points = [{"step": step, "supervised_tokens": 3 * step, "phase": phase} for step in (0, last)]
+        path = traces.table_path(tmp_path / str(phase), "logprobs")
+        path.parent.mkdir(parents=True)
+        pd.DataFrame(points).reindex(columns=list(traces.COLUMNS["logprobs"])).to_parquet(path)
+    read = traces.read_run([tmp_path / "1", tmp_path / "2"])
+    assert read["logprobs"]["step"].tolist() == [0, 10, 10, 14]
+    assert read["logprobs"]["supervised_tokens"].tolist() == [0, 30, 30, 42]
+    assert read["storage"].empty and traces.read_run([])["gradients"].empty
+
+
 def test_missing_tables_are_empty_with_their_columns(tmp_path):
     for name, table in traces.read_traces(tmp_path).items():
         assert table.empty and tuple(table.columns) == traces.COLUMNS[name]
