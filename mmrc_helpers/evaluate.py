@@ -186,7 +186,7 @@ class Asker:
         """log p(text | conversation) of each request, summed over its tokens without the end of the turn."""
         found = [0.0] * len(requests)
         batches = scoring.answer_batches(
-            self.model, self.encoder, requests, self.evaluate["batch"], self.device
+            self.model, self.model.dtype, self.encoder, requests, self.evaluate["batch"], self.device
         )
         for numbers, logp_RDV, target_RD, real_RD in batches:
             logp_RD = scoring.of_targets(logp_RDV, target_RD) * real_RD

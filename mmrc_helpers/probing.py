@@ -100,7 +100,7 @@ class Prober:
         """`observe` of every request."""
         found: list[dict] = [{}] * len(requests)
         for numbers, *tensors in scoring.answer_batches(
-            self.forward, self.encoder, requests, self.batch, self.device
+            self.forward, self.model.dtype, self.encoder, requests, self.batch, self.device
         ):
             for number, row in zip(numbers, observe(*tensors), strict=True):
                 found[number] = row

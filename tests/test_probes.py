@@ -78,7 +78,7 @@ def test_log_probabilities_equal_a_hand_computation(tiny):  # noqa: F811
         if e.topic == "identity":
             texts = probes.candidates(e, ["Ada Byron", "Mary Shelley"], ["red", "hat"]).values()
             requests += [(shared.question(e), text) for text in texts]
-    for numbers, *tensors in scoring.answer_batches(model.forward, shared, requests, 8, CPU):
+    for numbers, *tensors in scoring.answer_batches(model.forward, model.dtype, shared, requests, 8, CPU):
         for number, row in zip(numbers, observe(*tensors), strict=True):
             expected = by_hand(model, alone, *requests[number])
             assert row == pytest.approx(expected, abs=1e-5)
