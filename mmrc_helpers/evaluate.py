@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from mmrc_helpers import grading, launch, models, store
-from mmrc_helpers.batches import Encoder, Pictures, Tokens
+from mmrc_helpers import grading, launch, models, scoring, store
+from mmrc_helpers.batches import Encoder, Pictures
 from mmrc_helpers.records import LETTERS, Example, answer_text, read_examples, rotate, two_way_groups
 
 CHUNK = 64  # questions between two writes; a fixed number, because batches decide the last digits
@@ -49,9 +49,7 @@ def main(folder: Path) -> None:
             rows = asker.ask(chunk)
             store.append_jsonl(own, [{**row, "two_way": row["group"] in two_way} for row in rows])
         launch.progress(len(chunks) - len(left) + number + 1, len(chunks))
-    if launch.world_size() > 1:
-        torch.distributed.barrier()
-        torch.distributed.destroy_process_group()
+    launch.wait_for_all()
     if launch.rank() == 0:
         _merge(folder, chunks)
 
@@ -78,8 +76,6 @@ def _merge(folder: Path, chunks: Sequence) -> None:
     ordered = [rows[example.id, drop] for chunk in chunks for example, drop in chunk]
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in ordered]
     store.write_text(folder / "answers.jsonl", "".join(lines))
-    for path in folder.glob("answers-*.jsonl"):
-        path.unlink()
 
 
 def _questions(examples: Sequence[Example], evaluate: Mapping, people: Mapping) -> list[tuple[Example, str]]:
@@ -193,35 +189,16 @@ class Asker:
         """Over how many option orders an example is averaged."""
         return min(self.evaluate["orders"], len(example.choices)) if example.format == "choice" else 1
 
-    @torch.no_grad()
     def continuations(self, requests: Sequence[tuple[list[dict], str]]) -> list[float]:
-        """log p(text | conversation) of each request, summed over its tokens without the end of the turn.
-
-        Requests that share a conversation and answer in one token share one forward pass.
-        """
-        encode = self.processor.tokenizer.encode
-        answers = [encode(text, add_special_tokens=False) for _, text in requests]
-        rows: dict[str, tuple[list, list]] = {}  # what is read → the conversation and its requests
-        for number, ((chat, _), answer) in enumerate(zip(requests, answers, strict=True)):
-            rows.setdefault(repr((chat, answer[:-1])), (chat, []))[1].append(number)
-        prompts = self.encoder.tokens([chat for chat, _ in rows.values()], complete=False)
-        owners = [numbers for _, numbers in rows.values()]
-        read = [
-            _extended(row, answers[numbers[0]][:-1]) for row, numbers in zip(prompts, owners, strict=True)
-        ]
+        """log p(text | conversation) of each request, summed over its tokens without the end of the turn."""
         found = [0.0] * len(requests)
-        for first in range(0, len(read), self.evaluate["batch"]):
-            part = slice(first, first + self.evaluate["batch"])
-            depth = max(len(answers[numbers[0]]) for numbers in owners[part])
-            batch = _to(self.encoder.batch(read[part], left=True), self.device)
-            batch.pop("labels")
-            logp_BDV = (
-                self.model(**batch, logits_to_keep=depth, use_cache=False).logits.float().log_softmax(-1)
-            )
-            for b, numbers in enumerate(owners[part]):
-                for number in numbers:
-                    size = len(answers[number])
-                    found[number] = logp_BDV[b, range(depth - size, depth), answers[number]].sum().item()
+        batches = scoring.answer_batches(
+            self.model, self.model.dtype, self.encoder, requests, self.evaluate["batch"], self.device
+        )
+        for numbers, logp_RDV, target_RD, real_RD in batches:
+            logp_RD = scoring.of_targets(logp_RDV, target_RD) * real_RD
+            for number, value in zip(numbers, logp_RD.sum(1).tolist(), strict=True):
+                found[number] = value
         return found
 
     @torch.no_grad()
@@ -230,7 +207,7 @@ class Asker:
         rows = self.encoder.tokens([self.encoder.question(e, 0, self.twin) for e in examples], complete=False)
         texts = []
         for first in range(0, len(rows), self.evaluate["batch"]):
-            batch = _to(
+            batch = scoring.to_device(
                 self.encoder.batch(rows[first : first + self.evaluate["batch"]], left=True), self.device
             )
             del batch["labels"], batch["position_ids"]
@@ -250,22 +227,16 @@ class Asker:
         """
         requests = []
         for example in filter(_is_lineup, examples):
-            for name in example.images:
-                question = [{"type": "text", "text": self._naming_question}]
-                part = self.encoder.describe(name) if self.twin else {"type": "image", "image": name}
-                chat = [{"role": "user", "content": [part, *question]}]
-                requests += [(chat, f"This is {self.called(group)}.") for group in example.choice_groups]
+            requests += scoring.lineup_requests(
+                self.encoder, example, self._naming_question, self.called, self.twin
+            )
         logprobs = iter(self.continuations(requests) if requests else [])
-        found: list[list[float] | None] = []
-        for example in examples:
-            if not _is_lineup(example):
-                found.append(None)
-                continue
-            size = len(example.images)
-            table = np.array([[next(logprobs) for _ in range(size)] for _ in range(size)])  # picture x name
-            own = example.choice_groups.index(example.group)
-            found.append((table[:, own] - np.log(np.exp(table).mean(1))).tolist())
-        return found
+        return [
+            scoring.bindings([next(logprobs) for _ in range(len(e.images) ** 2)], e).tolist()
+            if _is_lineup(e)
+            else None
+            for e in examples
+        ]
 
     @property
     def _naming_question(self) -> str:
@@ -314,17 +285,12 @@ def _options(example: Example) -> list[str]:
 
 
 def _is_lineup(example: Example | None) -> bool:
-    return example is not None and example.topic == "identity" and example.cell == "reverse/choice"
+    return example is not None and scoring.is_lineup(example)
 
 
 def _normalised(logprobs: Sequence[float]) -> np.ndarray:
     values = np.array(logprobs)
     return values - np.logaddexp.reduce(values)
-
-
-def _extended(row: Tokens, extra: Sequence[int]) -> Tokens:
-    ids = np.concatenate([row.ids_T, np.array(extra, dtype=row.ids_T.dtype)])
-    return Tokens(ids, np.zeros(len(ids), dtype=bool), row.pictures)
 
 
 def _noise(number: int, like: Path) -> Image.Image:
@@ -333,13 +299,6 @@ def _noise(number: int, like: Path) -> Image.Image:
         width, height = image.size
     values = np.random.default_rng(number).integers(0, 256, (height, width, 3), dtype=np.uint8)
     return Image.fromarray(values)
-
-
-def _to(batch: Mapping, device: torch.device) -> dict:
-    """Tensors of a batch on the device; precomputed features are there already."""
-    return {
-        name: value.to(device) if isinstance(value, torch.Tensor) else value for name, value in batch.items()
-    }
 
 
 if __name__ == "__main__":

@@ -17,9 +17,29 @@ from pathlib import Path
 
 from mmrc_helpers import disk, guard, store
 from mmrc_helpers.schema import UserError, show
-from mmrc_helpers.worker import beat, done_mark, heartbeat_file, progress, rank, run_main, warn, world_size
+from mmrc_helpers.worker import (
+    beat,
+    done_mark,
+    heartbeat_file,
+    progress,
+    rank,
+    run_main,
+    wait_for_all,
+    warn,
+    world_size,
+)
 
-__all__ = ["StageFailed", "beat", "progress", "rank", "run_main", "run_module", "warn", "world_size"]
+__all__ = [
+    "StageFailed",
+    "beat",
+    "progress",
+    "rank",
+    "run_main",
+    "run_module",
+    "wait_for_all",
+    "warn",
+    "world_size",
+]
 
 POLL_SECONDS = 0.1
 TAIL_LINES = 30

@@ -57,6 +57,13 @@ def load_model(folder: Path, model: Mapping, adapter: Path | None = None, traina
     return loaded
 
 
+def load_adapter(model, folder: Path) -> None:
+    """Replaces the weights of the model's adapter by those in `folder`; both were made alike."""
+    from peft import load_peft_weights, set_peft_model_state_dict
+
+    set_peft_model_state_dict(model, load_peft_weights(str(folder), device="cpu"))
+
+
 def load_processor(folder: Path, model: Mapping):
     """The processor in `folder`, with a chat template that marks the assistant's tokens."""
     from trl.chat_template_utils import get_training_chat_template, has_generation_markers

@@ -31,6 +31,10 @@ RECORDED = (
     "numpy",
 )
 
+# What a killed stage goes on from. It stays until the stage is finished: a module that removed it as its last
+# act could be killed right after and would begin anew.
+ONLY_TO_RESUME = ("checkpoints", "dynamics/parts", "answers-*.jsonl")
+
 
 def artifacts_root() -> Path:
     """The folder of everything generated: MMRC_ARTIFACTS, or artifacts/ in the repository."""
@@ -117,8 +121,10 @@ def begin(folder: Path, recipe: Mapping) -> Path:
 
 def finish(part: Path, made: Mapping) -> Path:
     """Renames NAME.part to NAME after writing made.json: `made` (seconds, device …), versions, commit, and
-    {file: [bytes, SHA-256]}. Checkpoints served to resume and go. Returns the finished folder."""
-    shutil.rmtree(part / "checkpoints", ignore_errors=True)
+    {file: [bytes, SHA-256]}. What only served to resume goes. Returns the finished folder."""
+    for pattern in ONLY_TO_RESUME:
+        for path in part.glob(pattern):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     (part / "made.json").unlink(missing_ok=True)  # of an attempt that was killed before the renaming
     content = {
         **plain(made),

@@ -1,8 +1,7 @@
-"""The traces that probing leaves in `dynamics/`, as tables: what is read from a training step, and the
-squeezing index.
+"""The traces that probing leaves in `dynamics/`, as tables, and the squeezing index read from them.
 
-A trace counts `step` and `supervised_tokens` (of novel facts) from the beginning of the run, over all its
-phases. The last probe of a phase and the first of the next are the same model.
+On disk `step` and `supervised_tokens` (of novel facts) count from the beginning of the phase; `read_run` lets
+them go on. The last probe of a phase and the first of the next are the same model.
 """
 
 from collections.abc import Sequence
@@ -26,21 +25,24 @@ def read_traces(folder: Path) -> dict[str, pd.DataFrame]:
     """The tables "logprobs", "storage" and "gradients" of one folder of `stages.traces_folders`; a table that
     was not made is empty, with its columns."""
     return {
-        name: pd.read_parquet(path)
-        if (path := table_path(folder, name)).is_file()
-        else pd.DataFrame(columns=list(columns))
-        for name, columns in COLUMNS.items()
+        name: pd.read_parquet(path) if (path := table_path(folder, name)).is_file() else _empty(name)
+        for name in COLUMNS
     }
 
 
 def read_run(folders: Sequence[Path]) -> dict[str, pd.DataFrame]:
-    """The tables of all phases of a run, one below the other."""
-    found = [read_traces(folder) for folder in folders]
+    """The tables of all phases of a run, one below the other; steps and tokens of a later phase go on where
+    the one before ended, which its last probe point tells. folders: `stages.traces_folders`."""
+    ended = {"step": 0, "supervised_tokens": 0}
+    found: dict[str, list] = {name: [] for name in COLUMNS}
+    for folder in folders:
+        tables = read_traces(folder)
+        for name, table in tables.items():
+            if len(table):
+                found[name].append(table.assign(**{count: table[count] + ended[count] for count in ended}))
+        ended = {count: ended[count] + int(tables["logprobs"][count].max()) for count in ended}
     return {
-        name: pd.concat([tables[name] for tables in found if len(tables[name])], ignore_index=True)
-        if any(len(tables[name]) for tables in found)
-        else pd.DataFrame(columns=list(columns))
-        for name, columns in COLUMNS.items()
+        name: pd.concat(parts, ignore_index=True) if parts else _empty(name) for name, parts in found.items()
     }
 
 
@@ -79,3 +81,7 @@ def squeezing(logprobs: pd.DataFrame) -> pd.DataFrame:
     grouped = since.groupby([*point, *CELL])
     counts = grouped.size().rename("examples")
     return pd.concat([counts, grouped.mean()], axis=1).reset_index()
+
+
+def _empty(name: str) -> pd.DataFrame:
+    return pd.DataFrame(columns=list(COLUMNS[name]))

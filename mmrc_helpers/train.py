@@ -21,14 +21,17 @@ from trl import SFTConfig, SFTTrainer
 from mmrc_helpers import checkpoints, launch, models, store
 from mmrc_helpers.batches import Encoder, Pictures, Tokens
 from mmrc_helpers.optimizers import make_optimizer, rate_at
+from mmrc_helpers.probing import merge
 from mmrc_helpers.records import Row, exposure, read_examples, training_rows
 from mmrc_helpers.scratch import scratch_model, scratch_processor
 from mmrc_helpers.study import UserError
+from mmrc_helpers.watch import Watch
 from mmrc_helpers.worlds import people as world
 
 
-def main(folder: Path) -> None:
-    """Train the phase that the folder's recipe describes and write its adapter (or model) into the folder."""
+def main(folder: Path) -> dict:
+    """Train the phase that the folder's recipe describes and write its adapter (or model) into the folder,
+    and with a dynamics section what probes or snapshots saw on the way. Returns the seconds they took."""
     recipe = store.read_recipe(folder)
     train, machine, seed = recipe["params"]["train"], recipe["machine"], recipe["seed"]
     data = store.input_folder(folder, "data")
@@ -58,30 +61,35 @@ def main(folder: Path) -> None:
             folder / "exposure.json", exposure(rows, [int(t.supervised_T.sum()) for t in tokens])
         )
         store.write_json(folder / "batch.json", sample_batch(rows, tokens, processor))
-    tokens = by_length_in_batches(tokens, train["batch"])
     if train["freeze_vision"]:
         vision = models.vision_part(model)
         vision.requires_grad_(False)
         if machine["zero"] != "3":  # whose shards only come together inside a training step
             encoder.pictures.freeze(models.base_model(model).to(device), device)
+    ordered = by_length_in_batches(tokens, train["batch"])
+    watch = Watch(folder, recipe, model, processor, rows, tokens)
     trainer = PhaseTrainer(
         model=model,
         args=arguments,
         train_dataset=Dataset.from_dict({"row": range(len(tokens))}),
-        data_collator=lambda batch: encoder.batch([tokens[item["row"]] for item in batch]),
+        data_collator=lambda batch: encoder.batch([ordered[item["row"]] for item in batch]),
         processing_class=processor.tokenizer,
-        callbacks=[Metrics(folder, rows, tokens, train["batch"])],
+        callbacks=[Metrics(folder, rows, tokens, train["batch"]), watch],
         phase=train,
         layout=checkpoints.layout_of(machine, launch.world_size()),
         keep=machine["keep_checkpoints"],
     )
     trainer.train(resume_from_checkpoint=start_again(trainer, folder))
+    trainer.accelerator.wait_for_everyone()
     saved = folder / ("adapter" if train["lora_r"] else "model")
     trainer.save_model(str(saved))
     if launch.rank() == 0:
         (saved / "training_args.bin").unlink()  # a pickle; recipe.json says the same
         if not train["lora_r"]:
             processor.save_pretrained(folder / "model")
+        if watch.prober:
+            merge(folder)
+    return {"probe_seconds": round(watch.seconds, 2)} if watch.points else {}
 
 
 def start_again(trainer: "PhaseTrainer", folder: Path) -> str | None:

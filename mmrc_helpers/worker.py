@@ -60,6 +60,17 @@ def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def wait_for_all() -> None:
+    """Returns when every process is here; for modules that exchange nothing else."""
+    if world_size() > 1:
+        from torch import distributed
+
+        if not distributed.is_initialized():
+            distributed.init_process_group("gloo")
+        distributed.barrier()
+        distributed.destroy_process_group()
+
+
 def progress(step: int, total: int, **facts: float | str) -> None:
     """Says on rank 0, now and then, how far it is: step, rate, time left, facts, memory. A heartbeat."""
     beat()

@@ -10,16 +10,22 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from conftest import link_base
 
-from mmrc_helpers import launch, models, scratch, store
-from mmrc_helpers.batches import Encoder, Pictures
-from mmrc_helpers.study import load_study
+from mmrc_helpers import launch, models, scratch, stages, store
+from mmrc_helpers.batches import Encoder, Pictures, Tokens
+from mmrc_helpers.optimizers import make_optimizer
+from mmrc_helpers.probes import candidates, schedule
+from mmrc_helpers.probing import Prober
+from mmrc_helpers.records import read_examples, training_rows
+from mmrc_helpers.study import find_run, load_study, plain
 from mmrc_helpers.worlds import people as world
 from mmrc_helpers.worlds.people_questions import examples as questions
 from mmrc_helpers.worlds.portraits import render
 
+CPU = torch.device("cpu")
 NOTHING = (
     "from mmrc_helpers import launch\nif __name__ == '__main__':\n    launch.run_main(lambda folder: None)\n"
 )
@@ -90,7 +96,7 @@ def training() -> None:
         lineups = [e for e in questions(cast, DATA, 0) if e.split == "train" and e.kind == "lineup"][:32]
         names = sorted({name for example in lineups for name in example.images})
         pixels, features = (Encoder(processor, Pictures(folder, names, processor), {}) for _ in range(2))
-        features.pictures.freeze(model, torch.device("cpu"))
+        features.pictures.freeze(model, CPU)
         print("\ntraining step, 32 line-ups     tokens/s  ratio to stock")
         stock = _steps(model, pixels, lineups, "sdpa")
         for name, encoder, attention in (
@@ -101,6 +107,98 @@ def training() -> None:
         ):
             rate = _steps(model, encoder, lineups, attention) if encoder else stock
             print(f"{name:28} {rate:10.0f}  {rate / stock:8.2f}")
+
+
+def probing() -> None:
+    """Answers probed per second against the loop that prior work runs, and what probes add to training.
+
+    The loop asks one question with one answer at a time: picture files are read and encoded anew, every
+    logit of the sequence is made. The model is the embedded one with the adapter of the study reversal.
+    """
+    run = find_run(load_study("reversal"), "forward", 0)
+    train, dynamics = plain(run.params["phases"][0]), run.params["dynamics"]
+    with tempfile.TemporaryDirectory() as place:
+        os.environ["MMRC_ARTIFACTS"] = place
+        link_base(Path(place))
+        small = find_run(load_study("smoke"), "forward", 0)
+        data = stages.make(stages.data_stage(small), small.params["machine"], lambda _: None)
+        weights = stages.base_stage(small).folder / "model"
+        model = models.add_lora(models.load_model(weights, run.params["model"]), train)
+        models.choose_attention(model, CPU)
+        processor = models.load_processor(weights, run.params["model"])
+        prober = Prober(model, processor, data, train, dynamics, CPU, 32)
+        answers, batched = _best(lambda: _probe(prober), 2)
+        alone, looped = _loop(prober, processor, data / "images")
+        fast, slow = answers / batched, alone / looped
+        print(f"\nprobes: {fast:.0f} answers/s in batches, {slow:.1f} in a loop: x {fast / slow:.1f}")
+        _, aligned = _best(prober.gradients, 1)
+        steps, step = _training_step(model, processor, data, train)
+    cost = len(schedule(steps, dynamics)) * batched + dynamics["gradients"] * aligned
+    print(
+        f"probe point {batched:.2f} s, with gradients {batched + aligned:.2f} s, training step {step:.2f} s"
+    )
+    print(f"a training of {steps} steps: probes are {cost / (cost + steps * step):.0%} of its time")
+
+
+def _best(work, times: int) -> tuple:
+    """What `work` returns, and its seconds, the best of so many times."""
+    seconds = []
+    for _ in range(times):
+        began = time.perf_counter()
+        made = work()
+        seconds.append(time.perf_counter() - began)
+    return made, min(seconds)
+
+
+def _probe(prober) -> int:
+    """One probe point; how many answers it scored."""
+    rows = [prober.answers(prober.chosen[first : first + 16]) for first in range(0, len(prober.chosen), 16)]
+    options = prober.chosen[0].choices
+    return sum(len(r["logprobs"]) + len(options) ** 2 * len(r["storage"]) for r in rows)
+
+
+@torch.no_grad()
+def _loop(prober, processor, images: Path, every: int = 9) -> tuple[int, float]:
+    """Every so-manieth probed answer by itself; their number and seconds."""
+    asked = []
+    for e in prober.chosen:
+        for text in candidates(e, sorted(prober.called.values()), prober.words).values():
+            asked.append((e, text))
+    began = time.perf_counter()
+    for e, text in asked[::every]:
+        encoder = Encoder(processor, Pictures(images, sorted(set(e.images)), processor), {})
+        (prompt,) = encoder.tokens([prober.encoder.question(e)], complete=False)
+        answer = processor.tokenizer.encode(text, add_special_tokens=False)
+        ids = np.append(prompt.ids_T, answer)
+        batch = encoder.batch([Tokens(ids, np.zeros(len(ids), bool), prompt.pictures)])
+        logp_TV = prober.model(**batch).logits[0].float().log_softmax(-1)
+        logp_TV[range(len(prompt.ids_T) - 1, len(ids) - 1), answer].sum().item()
+    return len(asked[::every]), time.perf_counter() - began
+
+
+def _training_step(model, processor, data: Path, train: dict) -> tuple[int, float]:
+    """Steps that a training of the study takes, and the seconds of one of them."""
+    examples = [e for e in read_examples(data / "examples.jsonl") if e.split == "train"]
+    cost = lambda answer: len(processor.tokenizer.encode(answer, add_special_tokens=False)) + 1  # noqa: E731
+    rows = training_rows(examples, train, 0, cost)
+    shown = rows[: 3 * train["batch"]]
+    names = sorted({name for row in shown for e in row.examples for name in e.images})
+    encoder = Encoder(processor, Pictures(data / "images", names, processor), {})
+    models.vision_part(model).requires_grad_(False)
+    encoder.pictures.freeze(models.base_model(model), CPU)
+    tokens, optimizer = (
+        encoder.tokens([encoder.chat(row.examples) for row in shown]),
+        make_optimizer(model, train),
+    )
+
+    def step():
+        batch = encoder.batch([tokens.pop() for _ in range(train["batch"])])
+        with torch.autocast("cpu", torch.bfloat16):
+            model(**batch).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return len(rows) // train["batch"], _best(step, 3)[1]
 
 
 def _steps(model, encoder, examples, attention: str) -> float:
@@ -129,4 +227,5 @@ def _run_smoke(root: Path) -> float:
 if __name__ == "__main__":
     launchers()
     training()
+    probing()
     smoke()

@@ -18,6 +18,7 @@ LEVELS = [  # lowest first; a new module gets its place here
     {"checkpoints", "estimates"},
     {"launch", "gates", "drawing", "scoring", "alignment", "traces"},
     {"probing"},
+    {"watch"},
     {"generate", "train", "evaluate", "dynamics", "stages", "figures"},
     {"scales", "trajectories", "exports"},
     {"lines"},
