@@ -6,6 +6,8 @@ from multiprocessing import Pool
 from os import cpu_count
 from pathlib import Path
 
+from PIL import Image
+
 from mmrc_helpers import launch, store
 from mmrc_helpers.records import example_line
 from mmrc_helpers.worlds import people as world
@@ -41,7 +43,7 @@ def draw_views(job: tuple) -> int:
     for split in ("train", "test"):
         for name in world.image_names(person, split, data):
             path = folder / name
-            if path.exists():
+            if _is_whole(path):
                 continue
             image = render(person.attributes, random.Random(f"{origin}/view/{name}"), data["image_size"])
             part = path.with_suffix(".part")
@@ -49,6 +51,16 @@ def draw_views(job: tuple) -> int:
             part.rename(path)
             count += 1
     return count
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether the picture is there to its last byte: a machine that lost its power may leave less."""
+    try:
+        with Image.open(path) as picture:
+            picture.verify()
+    except (OSError, SyntaxError):  # absent or damaged; PIL says SyntaxError for a broken PNG
+        return False
+    return True
 
 
 if __name__ == "__main__":

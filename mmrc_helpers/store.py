@@ -90,6 +90,8 @@ def begin(folder: Path, recipe: Mapping) -> Path:
     same recipe left is kept to go on from; the recipe's `machine` says how to compute and may differ."""
     part = folder.with_name(f"{folder.name}.part")
     recipe = plain(recipe)
+    if folder.exists() and not is_complete(folder):  # its mark was lost: nothing says what is whole in it
+        shutil.rmtree(folder)
     if part.exists() and _what(read_recipe(part)) != _what(recipe):
         shutil.rmtree(part)
     make_folder(part)

@@ -210,6 +210,12 @@ class Metrics(TrainerCallback):
         self.path, self.batch = folder / "metrics.jsonl", batch
         self.lengths = torch.tensor([[len(t.ids_T), int(t.supervised_T.sum())] for t in tokens]).cumsum(0)
 
+    def on_train_begin(self, args, state, control, **kwargs):
+        if state.is_world_process_zero:  # the steps since the checkpoint are done, and logged, again
+            rows = [row for row in store.resume_jsonl(self.path) if row["step"] <= state.global_step]
+            self.path.unlink(missing_ok=True)
+            store.append_jsonl(self.path, rows)
+
     def on_step_end(self, args, state, control, **kwargs):
         launch.progress(state.global_step, state.max_steps)
 

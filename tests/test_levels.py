@@ -14,7 +14,7 @@ LEVELS = [  # lowest first; a new module gets its place here
     {"schema", "guard", "intervals"},
     {"study"},
     {"records", "store", "optimizers", "scratch"},
-    {"grading", "worlds", "worker", "models", "batches", "metrics", "report", "sheets", "checks"},
+    {"grading", "worlds", "worker", "models", "batches", "metrics", "report", "outputs", "sheets", "checks"},
     {"launch", "gates", "drawing"},
     {"generate", "train", "evaluate", "dynamics", "stages", "figures"},
     {"reading"},

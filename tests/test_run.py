@@ -153,6 +153,33 @@ def test_only_what_changed_is_executed_again(place):
     assert executed(place)[4:] == ["b-s0"]
 
 
+@pytest.mark.parametrize("kind", ["json", "ipynb", "html"])
+def test_a_damaged_notebook_page_or_mark_is_made_again(place, kind):
+    write_study(place, "a: {}")
+    assert run.main(command(place)) == 0
+    path = place / "artifacts" / "studies" / "mini" / "a-s0" / f"01_data.{kind}"
+    whole = path.stat().st_size
+    for damage in (whole // 2, 0):
+        os.truncate(path, damage)
+        assert run.main(command(place)) == 0
+        assert path.stat().st_size > whole // 2
+    assert executed(place) == ["a-s0"] * 3
+
+
+def test_progress_is_one_line_and_too_much_text_lies_beside_the_notebook(place, capfd):
+    write_study(place, "a: {}")
+    progress = "print('1/2', end='\\r', flush=True)\nprint('2/2')"
+    write_notebook(place, "01_data", [MAKE_STAGES, progress, "print('x' * 3_000_000)", FINISH])
+    assert run.main(command(place)) == 0
+    assert "1/2\n2/2\n" in capfd.readouterr().out  # no terminal, so nothing is written over
+    folder = place / "artifacts" / "studies" / "mini" / "a-s0"
+    content = (folder / "01_data.ipynb").read_text()
+    assert "1/2" not in content and "2/2" in content and len(content) < 1e6
+    (whole,) = folder.glob("01_data.cell*.txt")
+    assert whole.name in content and whole.stat().st_size == 3_000_001
+    assert whole.name in (folder / "01_data.html").read_text()
+
+
 def test_redo_forgets_a_stage_and_what_is_made_from_it(place, capfd):
     write_study(place, "a: {}")
     assert run.main(command(place)) == 0
