@@ -9,18 +9,19 @@ import random
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
+from faults import DAMAGES, FILES, MOMENTS, SIGNALS, Fault, faults
 from results import differences, lies
+from trial import Study, Trial, last_lines, send, take_snapshot
 
 from mmrc_helpers import store
 
@@ -32,87 +33,6 @@ evaluate: {background: 0, orders: 1, drops: [], storage: false}
 machine: {launcher: LAUNCHER, processes: 2, save_steps: 2, log_steps: 1, heartbeat_seconds: 20}
 variants: {forward: {}}
 """
-PATIENCE = 300  # seconds for a run that was disturbed to end by itself, and for one to reach its moment
-MARK = "MMRC_CHAOS"  # every process of a trial inherits this variable
-
-# moment: what is taken away from a finished study, the file that shows that the moment has come, and for how
-# many seconds after that the fault may strike
-REPORT = ["studies/*/*.*"]
-LATER = {"eval": ["eval/*", *REPORT], "train": ["train/*", "eval/*", *REPORT]}
-MOMENTS = {
-    "data": (["data/*", *LATER["train"]], "data/*.part/images/*.png", 0.4),
-    "loading": (LATER["train"], "train/*.part/log.txt", 8.0),
-    "training": (LATER["train"], "train/*.part/metrics.jsonl", 0.8),
-    "checkpoint": (LATER["train"], "train/*.part/checkpoints/*", 0.5),
-    "evaluation": (LATER["eval"], "eval/*.part/answers-*.jsonl", 1.0),
-    "notebook": (["studies/*"], "studies/*/*/0?_*.part.ipynb", 3.0),
-    "html": (["studies/*"], "studies/*/*/0?_*[!t].ipynb", 0.5),
-    "report": (REPORT, "studies/*/report.part.ipynb", 2.0),
-    "finished": ([], "studies/*/report.json", 0.0),
-}
-PROCESSES = {  # who can be hit when
-    **dict.fromkeys(("runner", "papermill", "kernel"), tuple(MOMENTS)[:-1]),
-    **dict.fromkeys(("guard", "rank 0"), ("data", "loading", "training", "checkpoint", "evaluation")),
-    **dict.fromkeys(("launcher", "rank 1"), ("loading", "training", "checkpoint", "evaluation")),
-}
-SIGNALS = ("INT", "TERM", "KILL", "STOP")
-FILES = {  # what is damaged: at which moment, and where; at the first three the runner is killed before
-    "newest checkpoint": ("checkpoint", "train/*.part/checkpoints/*/*"),
-    "partial answers": ("evaluation", "eval/*.part/answers-*.jsonl"),
-    "partial image": ("data", "data/*.part/images/*.png"),
-    "image": ("loading", "data/*/images/novel-*.png"),
-    "examples.jsonl": ("loading", "data/*/examples.jsonl"),
-    "data recipe.json": ("loading", "data/*/recipe.json"),
-    "data made.json": ("loading", "data/*/made.json"),
-    "adapter": ("evaluation", "train/*/adapter/adapter_model.safetensors"),
-    "metrics.jsonl": ("notebook", "train/*/metrics.jsonl"),
-    "train made.json": ("evaluation", "train/*/made.json"),
-    "answers.jsonl": ("notebook", "eval/*/answers.jsonl"),
-    "eval recipe.json": ("notebook", "eval/*/recipe.json"),
-    "eval made.json": ("notebook", "eval/*/made.json"),
-    "notebook's mark": ("finished", "studies/*/*/02_train.json"),
-    "executed notebook": ("finished", "studies/*/*/03_evaluate.ipynb"),
-    "page": ("finished", "studies/*/*/03_evaluate.html"),
-}
-DAMAGES: dict[str, Callable[[Path], object]] = {
-    "delete": Path.unlink,
-    "truncate": lambda path: os.truncate(path, path.stat().st_size // 2),
-    "flip": lambda path: _flip(path),
-}
-
-
-@dataclass(frozen=True)
-class Fault:
-    """What is done (a signal, a kind of damage, or `fill` for a full disk), to what, and when."""
-
-    action: str
-    target: str
-    moment: str
-    launcher: str = "torchrun"
-
-
-SIGNALLED = [
-    Fault(action, target, moment, launcher)
-    for target, moments in PROCESSES.items()
-    for moment in moments
-    for action in SIGNALS
-    for launcher in (
-        ("torchrun", "deepspeed") if target in ("launcher", "rank 0", "rank 1") else ("torchrun",)
-    )
-]
-DAMAGED = [Fault(action, target, moment) for target, (moment, _) in FILES.items() for action in DAMAGES]
-FILLED = [
-    Fault("fill", "disk", moment) for moment in ("data", "training", "evaluation", "notebook", "report")
-]
-
-
-@dataclass(frozen=True)
-class Study:
-    """A finished, undisturbed study and the command that made it; `write` sets its launcher."""
-
-    reference: Path
-    command: list[str]
-    write: Callable[[str], object] = lambda launcher: None
 
 
 def make_reference(folder: Path) -> Study:
@@ -133,89 +53,6 @@ def make_reference(folder: Path) -> Study:
     return study
 
 
-class Trial:
-    """One artifacts folder of a study, and its processes, which are found by a mark in their environment."""
-
-    def __init__(self, study: Study, artifacts: Path, log: Path):
-        self.study, self.artifacts, self.log = study, artifacts, log
-        self.mark = f"{MARK}={os.getpid()}-{random.randbytes(8).hex()}"
-
-    def begin(self, *more: str) -> subprocess.Popen:
-        """Starts the study's command, in a session of its own."""
-        name, value = self.mark.split("=")
-        own = {name: value, "MMRC_ARTIFACTS": str(self.artifacts), "PYTHONPATH": str(store.REPOSITORY)}
-        with self.log.open("w") as log:
-            return subprocess.Popen(
-                [*self.study.command, *more],
-                env={**os.environ, **own},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-
-    def end(self, runner: subprocess.Popen) -> int | None:
-        """The runner's exit status once it has ended by itself; None if it had to be ended."""
-        try:
-            return runner.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            self.kill_all()
-            runner.wait()
-            return None
-
-    def run(self, *more: str) -> tuple[int | None, str]:
-        """Runs the command to its end; its exit status and what it said."""
-        code = self.end(self.begin(*more))
-        return code, self.log.read_text()
-
-    def processes(self) -> dict[int, tuple[str, str, int]]:
-        """Process id → command line, RANK and parent, of everything that is alive and ours."""
-        found = {}
-        for path in Path("/proc").glob("[0-9]*"):
-            try:
-                variables = (path / "environ").read_text(errors="replace").split("\0")
-                if self.mark in variables:
-                    command = (path / "cmdline").read_text().replace("\0", " ")
-                    rank = next((v[5:] for v in variables if v.startswith("RANK=")), "0")
-                    state, parent = (path / "stat").read_text().rpartition(")")[2].split()[:2]
-                    if state != "Z":
-                        found[int(path.name)] = (command, rank, int(parent))
-            except OSError:  # it ended while we looked
-                continue
-        return found
-
-    def find(self, target: str, runner: int) -> int | None:
-        """The process that plays this part now."""
-        for pid, (command, rank, parent) in sorted(self.processes().items(), reverse=True):
-            if target == _part_of(command, rank, parent == runner, pid == runner):
-                return pid
-        return None
-
-    def survivors(self, seconds: float = 5) -> list[str]:
-        """Command lines of what is still alive so many seconds from now; those are then killed."""
-        deadline = time.monotonic() + seconds
-        while (alive := self.processes()) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        self.kill_all()
-        return [command for command, _, _ in alive.values()]
-
-    def kill_all(self) -> None:
-        for pid in self.processes():
-            _signal(pid, signal.SIGKILL)
-
-
-def _part_of(command: str, rank: str, is_child: bool, is_runner: bool) -> str:
-    if is_runner:
-        return "runner"
-    if "guard.py" in command:
-        return "guard"
-    if "torch.distributed.run" in command or "deepspeed.launcher" in command:
-        return "launcher"
-    if "ipykernel_launcher" in command:
-        return "kernel"
-    return "papermill" if is_child else f"rank {rank}" if "-m mmrc_helpers." in command else "other"
-
-
 def attempt(fault: Fault, rng: random.Random, study: Study, folder: Path) -> dict:
     """Does the fault once. Returns its record; `outcome` is
 
@@ -226,7 +63,7 @@ def attempt(fault: Fault, rng: random.Random, study: Study, folder: Path) -> dic
     began = time.monotonic()
     with _place(folder, fault) as artifacts:
         trial = Trial(study, artifacts, folder / "run.log")
-        _take_snapshot(study.reference, artifacts, MOMENTS[fault.moment][0])
+        take_snapshot(study.reference, artifacts, MOMENTS[fault.moment][0])
         struck = _strike(trial, fault, rng, study)
         record = asdict(fault) | {"struck": struck, "orphans": trial.survivors(), "lies": []}
         if struck.pop("exit") == 0 and fault.action not in DAMAGES:
@@ -244,9 +81,9 @@ def _strike(trial: Trial, fault: Fault, rng: random.Random, study: Study) -> dic
     if fault.action == "fill":
         return _fill(trial, fault, rng, study)
     if fault.action in SIGNALS:
-        return _send(trial, fault.target, fault.action, fault.moment, rng)
+        return send(trial, fault.target, fault.action, fault.moment, rng)
     if "partial" in fault.target or "checkpoint" in fault.target:
-        _send(trial, "runner", "KILL", fault.moment, rng)
+        send(trial, "runner", "KILL", fault.moment, rng)
         trial.survivors()
     files = sorted(
         p for p in trial.artifacts.glob(FILES[fault.target][1]) if not _is_linked(p, trial.artifacts)
@@ -266,33 +103,6 @@ def _strike(trial: Trial, fault: Fault, rng: random.Random, study: Study) -> dic
     return {"hit": str(path.relative_to(trial.artifacts)), "exit": None}
 
 
-def _send(trial: Trial, target: str, action: str, moment: str, rng: random.Random) -> dict:
-    """Sends the signal to the process at the moment."""
-    _, pattern, spread = MOMENTS[moment]
-    runner, delay, deadline = trial.begin(), rng.uniform(0, spread), time.monotonic() + PATIENCE
-    while not any(trial.artifacts.glob(pattern)) and runner.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.005)
-    time.sleep(delay)
-    pid = None
-    while pid is None and runner.poll() is None:
-        pid = trial.find(target, runner.pid)
-    hit = (
-        f"{target} {delay:.2f} s into {moment}"
-        if pid and _signal(pid, getattr(signal, f"SIG{action}"))
-        else ""
-    )
-    if action == "STOP" and target in ("runner", "papermill", "kernel"):
-        time.sleep(3)  # nobody watches these: who stops them (Ctrl-Z) also continues them
-        _signal(pid or 0, signal.SIGCONT)
-    code = trial.end(runner)
-    return {
-        "hit": hit,
-        "exit": code,
-        "said": _last_lines(trial.log),
-        **({"hung": True} if code is None else {}),
-    }
-
-
 def _fill(trial: Trial, fault: Fault, rng: random.Random, study: Study) -> dict:
     """Leaves room for a share of what is missing, so that the disk is full at a random moment."""
     if not os.path.ismount(trial.artifacts):
@@ -304,7 +114,7 @@ def _fill(trial: Trial, fault: Fault, rng: random.Random, study: Study) -> dict:
         os.posix_fallocate(file.fileno(), 0, max(1, space - room))
     code, said = trial.run()
     filler.unlink()
-    return {"hit": f"{room} bytes of {needed} left", "exit": code, "said": _last_lines(trial.log)}
+    return {"hit": f"{room} bytes of {needed} left", "exit": code, "said": last_lines(trial.log)}
 
 
 def _judge(trial: Trial, fault: Fault, struck: dict) -> dict:
@@ -322,7 +132,7 @@ def _judge(trial: Trial, fault: Fault, struck: dict) -> dict:
         found = differences(trial.study.reference, trial.artifacts)
         if code == 0 and not found:
             return {"outcome": "told", "detail": told}
-    return {"outcome": "lost", "detail": f"exit {code}; {found[:5]}; {again}; {_last_lines(trial.log)}"}
+    return {"outcome": "lost", "detail": f"exit {code}; {found[:5]}; {again}; {last_lines(trial.log)}"}
 
 
 def _mending_command(said: str) -> list[str] | None:
@@ -360,32 +170,6 @@ def _place(folder: Path, fault: Fault) -> Iterator[Path]:
         shutil.rmtree(artifacts, ignore_errors=True)
 
 
-def _take_snapshot(reference: Path, artifacts: Path, without: list[str]) -> None:
-    """Copies a finished study without these."""
-    gone = {path for pattern in without for path in reference.glob(pattern) if not path.is_symlink()}
-
-    def left_out(folder: str, names: list[str]) -> set[str]:
-        return {name for name in names if Path(folder, name) in gone}
-
-    shutil.copytree(reference, artifacts, symlinks=True, ignore=left_out, dirs_exist_ok=True)
-
-
-def _signal(pid: int, number: int) -> bool:
-    """Whether the process was there to be signalled."""
-    try:
-        if pid:
-            os.kill(pid, number)
-        return bool(pid)
-    except ProcessLookupError:
-        return False
-
-
-def _flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-
-
 def _size(folder: Path) -> int:
     return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file() and not _is_linked(p, folder))
 
@@ -394,22 +178,8 @@ def _is_linked(path: Path, root: Path) -> bool:
     return not path.resolve().is_relative_to(root.resolve())
 
 
-def _last_lines(log: Path) -> str:
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return " | ".join(lines[-4:])[-600:]
-
-
 def _sentence(said: str, name: str) -> str:
     return next(line for line in said.splitlines() if name in line)[:300]
-
-
-def faults(seed: int) -> Iterator[Fault]:
-    """All faults in an order drawn from the seed, kinds evenly mixed, again and again."""
-    rng = random.Random(seed)
-    while True:
-        kinds = [rng.sample(kind, len(kind)) for kind in (SIGNALLED, DAMAGED, FILLED)]
-        placed = [((i + rng.random()) / len(kind), f) for kind in kinds for i, f in enumerate(kind)]
-        yield from (fault for _, fault in sorted(placed, key=lambda pair: pair[0]))
 
 
 def campaign(count: int, seed: int, results: Path) -> list[dict]:

@@ -72,7 +72,8 @@ def _outputs(notebook: dict) -> list:
         source = "".join(cell["source"])
         shown = [out.get("data") for out in cell.get("outputs", ()) if out["output_type"] != "stream"]
         text = json.dumps(shown, sort_keys=True)
-        cells.append((source, FRACTION.sub("#", text) if TIMED.search(source) else text))
+        timed = FRACTION.sub("#", text).replace(" ", "")  # columns are padded to the width of the minutes
+        cells.append((source, timed if TIMED.search(source) else text))
     return cells
 
 
