@@ -198,7 +198,7 @@ def read_jsonl(path: Path) -> list[dict]:
     if not path.is_file():
         raise UserError(f"{show(path)} is missing; {_mend(path.parent)}")
     rows = []
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:  # decoded line by line, so that the error can name the line
         for number, line in enumerate(file, 1):
             try:
                 rows.append(json.loads(line))
@@ -223,7 +223,7 @@ def make_folder(path: Path) -> None:
     """Makes a folder and its parents. Raises UserError if that is not permitted."""
     try:
         path.mkdir(parents=True, exist_ok=True)
-    except (PermissionError, NotADirectoryError, FileExistsError) as error:
+    except OSError as error:  # not permitted, read-only, full, or a file is in the way
         raise UserError(
             f"cannot write to {path} ({error.strerror}); set MMRC_ARTIFACTS to a folder of yours"
         ) from error

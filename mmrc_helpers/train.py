@@ -32,6 +32,7 @@ def main(folder: Path) -> None:
     train, machine, seed = recipe["params"]["train"], recipe["machine"], recipe["seed"]
     data = store.input_folder(folder, "data")
     device = models.device_of(machine)
+    models.check_precision(train, device)
     set_seed(seed)  # the trainer's own seeding comes after the adapter's first weights
     if launch.world_size() == 1 and not machine["deepspeed"]:
         for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):

@@ -198,21 +198,6 @@ def test_redo_forgets_a_stage_and_what_is_made_from_it(place, capfd):
     assert len(executed(place)) == 4
 
 
-@pytest.mark.parametrize(
-    ("more", "message"),
-    [
-        (["--variant", "forwrd"], "variant 'forwrd' is not known; did you mean forward?"),
-        (["--seed", "7"], "no seed 7 here; there are 0"),
-        (["--notebooks", "nowhere"], "nowhere/05_report.ipynb does not exist"),
-    ],
-)
-def test_a_wrong_command_is_one_clear_sentence_and_status_2(place, capfd, more, message):
-    write_study(place, "forward: {}")
-    assert run.main(command(place, *more)) == 2
-    said = capfd.readouterr().err
-    assert said.startswith("error: ") and message in said and said.count("\n") == 1
-
-
 def start_waiting(place: Path) -> tuple[subprocess.Popen, list[int]]:
     """A runner whose notebook is at work, and every process below it."""
     write_study(place, "waits: {}")
