@@ -2,7 +2,7 @@
 torch."""
 
 import random
-from multiprocessing import Pool
+from concurrent.futures import ProcessPoolExecutor
 from os import cpu_count
 from pathlib import Path
 
@@ -25,8 +25,8 @@ def main(folder: Path) -> None:
     jobs = [(folder / "images", person, data, seed) for person in cast]
     workers = recipe["machine"]["threads"] or cpu_count() or 1
     drawn = 0
-    with Pool(workers) as pool:
-        for done, count in enumerate(pool.imap_unordered(draw_views, jobs, chunksize=8), 1):
+    with ProcessPoolExecutor(workers) as pool:  # which, unlike Pool, notices when a worker is killed
+        for done, count in enumerate(pool.map(draw_views, jobs, chunksize=8), 1):
             drawn += count
             launch.progress(done, len(jobs), pictures=drawn)
     store.write_json(folder / "people.json", [world.record(person, data) for person in cast])

@@ -1,5 +1,5 @@
-"""A quick selection of what driver.py does: one study is broken again and again and must end in the results of
-the undisturbed one."""
+"""A quick selection of what driver.py does: one study is broken again and again and must end in the results
+of the undisturbed one."""
 
 import json
 import os

@@ -79,8 +79,9 @@ class Trial:
         return found
 
     def find(self, target: str, runner: int) -> int | None:
-        """The process that plays this part now."""
-        for pid, (command, rank, parent) in sorted(self.processes().items(), reverse=True):
+        """The process that plays this part now: the newest, but a rank and not the workers that it forked."""
+        newest_first = not target.startswith("rank")
+        for pid, (command, rank, parent) in sorted(self.processes().items(), reverse=newest_first):
             if target == _part_of(command, rank, parent == runner, pid == runner):
                 return pid
         return None
