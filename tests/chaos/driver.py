@@ -70,9 +70,9 @@ def attempt(fault: Fault, rng: random.Random, study: Study, folder: Path) -> dic
             record["lies"] = differences(study.reference, artifacts)  # it said that all was done
         elif fault.action not in DAMAGES:
             record["lies"] = lies(artifacts)
-        record |= _judge(trial, fault, struck)
+        record |= _judge(trial, fault, struck) if "missed" not in struck else {"outcome": "same"}
     if not struck["hit"] and record["outcome"] == "same":
-        record["outcome"] = "missed"
+        record |= {"outcome": "missed", "detail": struck.get("missed", "it was over before")}
     return record | {"seconds": round(time.monotonic() - began, 1)}
 
 
@@ -85,13 +85,13 @@ def _strike(trial: Trial, fault: Fault, rng: random.Random, study: Study) -> dic
     if "partial" in fault.target or "checkpoint" in fault.target:
         send(trial, "runner", "KILL", fault.moment, rng)
         trial.survivors()
-    files = sorted(
-        p for p in trial.artifacts.glob(FILES[fault.target][1]) if not _is_linked(p, trial.artifacts)
-    )
+    pattern = FILES[fault.target][1]
     files = [
         path
-        for path in files
-        if path.is_file() and (".part" in str(path)) == (".part/" in FILES[fault.target][1])
+        for path in sorted(trial.artifacts.glob(pattern))
+        if path.is_file()
+        and not _is_linked(path, trial.artifacts)
+        and _is_part(path) == (".part/" in pattern)
     ]
     if "checkpoint" in fault.target and files:
         newest = max(files, key=lambda path: int(re.sub(r"\D", "", path.parent.name) or 0)).parent
@@ -106,7 +106,7 @@ def _strike(trial: Trial, fault: Fault, rng: random.Random, study: Study) -> dic
 def _fill(trial: Trial, fault: Fault, rng: random.Random, study: Study) -> dict:
     """Leaves room for a share of what is missing, so that the disk is full at a random moment."""
     if not os.path.ismount(trial.artifacts):
-        return {"hit": "", "exit": None}
+        return {"hit": "", "exit": None, "missed": "a small disk could not be mounted here"}
     needed = _size(study.reference) - _size(trial.artifacts)
     room = int(rng.uniform(0.02, 1.0) * max(needed, 100_000))
     filler, space = trial.artifacts / ".filler", shutil.disk_usage(trial.artifacts).free
@@ -119,7 +119,7 @@ def _fill(trial: Trial, fault: Fault, rng: random.Random, study: Study) -> dict:
 
 def _judge(trial: Trial, fault: Fault, struck: dict) -> dict:
     """Runs the same command again, and the mending command if it asks for one; compares."""
-    if struck.get("hung"):
+    if struck.get("hung", False):
         return {"outcome": "lost", "detail": "the disturbed run did not end"}
     code, said = trial.run()
     again = trial.survivors()
@@ -176,6 +176,10 @@ def _size(folder: Path) -> int:
 
 def _is_linked(path: Path, root: Path) -> bool:
     return not path.resolve().is_relative_to(root.resolve())
+
+
+def _is_part(path: Path) -> bool:
+    return any(parent.name.endswith(".part") for parent in path.parents)
 
 
 def _sentence(said: str, name: str) -> str:

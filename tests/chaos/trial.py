@@ -118,24 +118,16 @@ def send(trial: Trial, target: str, action: str, moment: str, rng: random.Random
     while not any(trial.artifacts.glob(pattern)) and runner.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
     time.sleep(delay)
-    pid = None
-    while pid is None and runner.poll() is None:
+    pid, deadline = None, time.monotonic() + 3
+    while pid is None and runner.poll() is None and time.monotonic() < deadline:
         pid = trial.find(target, runner.pid)
-    hit = (
-        f"{target} {delay:.2f} s into {moment}"
-        if pid and _signal(pid, getattr(signal, f"SIG{action}"))
-        else ""
-    )
+    there = _signal(pid or 0, getattr(signal, f"SIG{action}"))
+    hit = f"{target} {delay:.2f} s into {moment}" if there else ""
     if action == "STOP" and target in ("runner", "papermill", "kernel"):
         time.sleep(3)  # nobody watches these: who stops them (Ctrl-Z) also continues them
         _signal(pid or 0, signal.SIGCONT)
     code = trial.end(runner)
-    return {
-        "hit": hit,
-        "exit": code,
-        "said": last_lines(trial.log),
-        **({"hung": True} if code is None else {}),
-    }
+    return {"hit": hit, "exit": code, "hung": code is None, "said": last_lines(trial.log)}
 
 
 def take_snapshot(reference: Path, artifacts: Path, without: list[str]) -> None:
