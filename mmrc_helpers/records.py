@@ -69,6 +69,8 @@ def read_examples(path: Path) -> list[Example]:
         for number, line in enumerate(lines, 1):
             try:
                 row = json.loads(line)
+                if not isinstance(row, dict):
+                    raise ValueError(f"expected a mapping; got {row!r}")
                 if unknown := set(row) - known:
                     raise ValueError(f"unknown fields {sorted(unknown)}")
                 examples.append(
