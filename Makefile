@@ -1,9 +1,11 @@
 # Each target does its own set-up: .venv is made once, and brought up to date when pyproject.toml changes.
 STUDY ?= reversal
+N ?= 100
+SEED ?= 0
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 
-.PHONY: study test lab report bench environment
+.PHONY: study test lab report bench chaos environment
 
 study: environment  ## runs a study and prints its verdict: make study STUDY=reversal
 	@$(PYTHON) -m mmrc_helpers.run $(STUDY)
@@ -22,6 +24,9 @@ report: environment  ## writes the report of a study again: make report STUDY=re
 
 bench: environment  ## measures what this machine does
 	@$(PYTHON) tests/bench.py
+
+chaos: environment  ## breaks a very small study in N ways and says what was lost: make chaos N=100 SEED=0
+	@$(PYTHON) tests/chaos/driver.py --count $(N) --seed $(SEED)
 
 environment:
 	@stamp="$$(cksum < pyproject.toml)"; \

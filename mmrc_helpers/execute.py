@@ -2,6 +2,7 @@
 source, with these parameters and these stages. What papermill writes into a notebook is never trusted: it
 takes the cells of a dead kernel for completed."""
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -11,10 +12,12 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 from mmrc_helpers import guard, store
 from mmrc_helpers.launch import NO_NETWORK
-from mmrc_helpers.schema import show
+from mmrc_helpers.outputs import shorten
+from mmrc_helpers.schema import UserError, show
 
 
 @dataclass(frozen=True)
@@ -39,10 +42,24 @@ class Job:
         return self.output.with_suffix(".json")
 
     def is_current(self) -> bool:
-        """Whether it was finished with this very mark, and everything that it made is still there."""
-        marked = self.mark_file.exists() and store.read_json(self.mark_file) == self.mark
+        """Whether it was finished with this very mark, and everything that it made is still as it was."""
+        if not all(path.is_file() for path in (self.mark_file, self.output, self.page)):
+            return False
+        try:
+            marked = store.read_json(self.mark_file)
+        except UserError:  # a damaged mark marks nothing
+            return False
         made = all(store.is_complete(store.artifacts_root() / name) for name in self.mark["stages"])
-        return marked and made and self.output.exists() and self.page.exists()
+        return made and marked == self.full_mark()
+
+    def full_mark(self) -> dict:
+        """The mark with the checksums of the executed notebook and its page."""
+        return {**self.mark, "files": {path.name: checksum(path) for path in (self.output, self.page)}}
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -115,11 +132,12 @@ def _execute_and_render(job: Job, said) -> None:
         problem = (problem[0], f"{problem[1]}\nThe notebook so far: {show(failed)}")
     elif not problem:
         failed.unlink(missing_ok=True)
+        shorten(part)
         part.replace(job.output)
     said.send(problem)
     if not problem:
         render_html(job.output, job.page)
-        store.write_json(job.mark_file, job.mark)
+        store.write_json(job.mark_file, job.full_mark())
 
 
 def _papermill(job: Job, output: Path) -> tuple[str, str] | None:
@@ -140,7 +158,7 @@ def _papermill(job: Job, output: Path) -> tuple[str, str] | None:
                 kernel_name="python3",
                 cwd=store.REPOSITORY,
                 progress_bar=False,
-                stdout_file=sys.stdout,
+                stdout_file=_terminal(),
                 config=Config({"KernelManager": kernel}),
             )
     except PapermillExecutionError as error:
@@ -148,6 +166,15 @@ def _papermill(job: Job, output: Path) -> tuple[str, str] | None:
     except DeadKernelError:
         return "DeadKernelError", "its kernel died (killed, or out of memory?)"
     return None
+
+
+def _terminal():
+    """Where the notebook's text is shown: a progress line is written over itself on a terminal only."""
+    if sys.stdout.isatty():
+        return sys.stdout
+    return SimpleNamespace(
+        write=lambda text: sys.stdout.write(text.replace("\r", "\n")), flush=sys.stdout.flush
+    )
 
 
 def _unfinished(notebook: Path) -> tuple[str, str] | None:

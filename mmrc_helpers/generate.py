@@ -2,11 +2,11 @@
 torch."""
 
 import random
-from multiprocessing import Pool
+from concurrent.futures import ProcessPoolExecutor
 from os import cpu_count
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from mmrc_helpers import launch, store
 from mmrc_helpers.records import example_line
@@ -25,8 +25,8 @@ def main(folder: Path) -> None:
     jobs = [(folder / "images", person, data, seed) for person in cast]
     workers = recipe["machine"]["threads"] or cpu_count() or 1
     drawn = 0
-    with Pool(workers) as pool:
-        for done, count in enumerate(pool.imap_unordered(draw_views, jobs, chunksize=8), 1):
+    with ProcessPoolExecutor(workers) as pool:  # which, unlike Pool, notices when a worker is killed
+        for done, count in enumerate(pool.map(draw_views, jobs, chunksize=8), 1):
             drawn += count
             launch.progress(done, len(jobs), pictures=drawn)
     store.write_json(folder / "people.json", [world.record(person, data) for person in cast])
@@ -43,7 +43,7 @@ def draw_views(job: tuple) -> int:
     for split in ("train", "test"):
         for name in world.image_names(person, split, data):
             path = folder / name
-            if path.exists() and _is_whole(path):
+            if _is_whole(path):
                 continue
             image = render(person.attributes, random.Random(f"{origin}/view/{name}"), data["image_size"])
             part = path.with_suffix(".part")
@@ -54,11 +54,11 @@ def draw_views(job: tuple) -> int:
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether a picture of an earlier attempt can be read."""
+    """Whether the picture is there to its last byte: a machine that lost its power may leave less."""
     try:
         with Image.open(path) as picture:
-            picture.load()
-    except (UnidentifiedImageError, OSError, SyntaxError):  # PIL says SyntaxError for a broken PNG
+            picture.verify()
+    except (OSError, SyntaxError):  # absent or damaged; PIL says SyntaxError for a broken PNG
         return False
     return True
 

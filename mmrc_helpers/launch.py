@@ -43,6 +43,7 @@ __all__ = [
 
 POLL_SECONDS = 0.1
 TAIL_LINES = 30
+LINE = 72  # columns of a progress line, so that a shorter one covers a longer one
 NO_NETWORK = {  # the libraries' telemetry and hub look-ups stay off
     "HF_HUB_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -57,10 +58,11 @@ class StageFailed(Exception):
     """A module ended without its completion mark; the message ends with the log's tail. Exit status 1."""
 
 
-def run_module(module: str, folder: Path, machine: Mapping, echo: Callable[[str], None] = print) -> dict:
+def run_module(module: str, folder: Path, machine: Mapping, echo: Callable[..., None] = print) -> dict:
     """Runs `mmrc_helpers.<module>` (or a dotted module) on `folder` as the `machine` section says; returns
     what its first rank left in done.json. Output goes to folder/log.txt; progress is echoed, ever more
-    rarely. Nothing it started outlives this call or this process, however either ends.
+    rarely, as one line that is written over itself (`echo` is called as `print` is). Nothing it started
+    outlives this call or this process, however either ends.
 
     Raises UserError if the module blames its input or fills the disk, StageFailed if it ends, dies or hangs
     unfinished."""
@@ -251,11 +253,12 @@ def _end(process: subprocess.Popen) -> None:
     process.wait()
 
 
-def _relay(log_path: Path, start: int, echo: Callable[[str], None]) -> Iterator[None]:
+def _relay(log_path: Path, start: int, echo: Callable[..., None]) -> Iterator[None]:
     """Each step echoes the warnings since byte `start` of the log and the newest progress line, but none
-    within 5 s, or 5 % of the time so far, of another; closing it echoes the last one."""
+    within 5 s, or 5 % of the time so far, of another, and lets the next one be written over it; closing it
+    echoes the last one to stay."""
     began = said = time.monotonic()
-    rest, news = b"", ""
+    rest, last, shown = b"", "", ""
     with log_path.open("rb") as log:
         log.seek(start)
         try:
@@ -264,17 +267,15 @@ def _relay(log_path: Path, start: int, echo: Callable[[str], None]) -> Iterator[
                 for line in lines:
                     if line.startswith(b"warning: "):
                         echo(line.decode())
-                news = next(
-                    (line.decode() for line in reversed(lines) if line.startswith(b"progress ")), news
-                )
+                last = next((x.decode() for x in reversed(lines) if x.startswith(b"progress ")), last)
                 now = time.monotonic()
-                if news and now - said > max(5.0, 0.05 * (now - began)):
-                    echo(news.removeprefix("progress "))
-                    news, said = "", now
+                if last != shown and now - said > max(5.0, 0.05 * (now - began)):
+                    echo(f"{last.removeprefix('progress '):<{LINE}}", end="\r")
+                    shown, said = last, now
                 yield
         finally:
-            if news:
-                echo(news.removeprefix("progress "))
+            if last:
+                echo(f"{last.removeprefix('progress '):<{LINE}}")
 
 
 def _write_header(log_path: Path, name: str) -> int:

@@ -28,7 +28,7 @@ def read_answers(folder: Path, variant: str, seed: int) -> pd.DataFrame:
     """
     answers = pd.DataFrame(store.read_jsonl(Path(folder) / "answers.jsonl"))
     if answers.empty:
-        raise UserError(f"{folder}: no answers in answers.jsonl; evaluate again: --redo evaluate")
+        raise UserError(f"{folder}: no answers in answers.jsonl; evaluate again: --redo eval")
     return prepare(answers, variant, seed)
 
 

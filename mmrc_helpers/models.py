@@ -36,7 +36,17 @@ def downloaded(model: Mapping, machine: Mapping) -> Path:
         raise UserError(
             f"model.name: {folder} holds no *.safetensors weights; other weight formats are refused"
         )
+    if not list(folder.glob("*processor_config.json")):
+        raise UserError(
+            f"model.name: {folder} holds no processor (preprocessor_config.json); download the whole model"
+        )
     return folder
+
+
+def check_precision(train: Mapping, device: torch.device) -> None:
+    """UserError for a precision that the device does not have."""
+    if train["precision"] == "fp16" and device.type == "cpu":
+        raise UserError("train.precision: fp16 needs a GPU; write bf16 or fp32")
 
 
 def load_model(folder: Path, model: Mapping, adapter: Path | None = None, trainable: bool = False):

@@ -62,12 +62,16 @@ class Example:
 
 def read_examples(path: Path) -> list[Example]:
     """Examples of a JSONL file; a damaged line is a UserError that names the file, the line and the fix."""
+    if not path.is_file():
+        raise UserError(f"{path} is missing; make the data again: --redo data")
     known = {field.name for field in fields(Example)}
     examples = []
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
                 row = json.loads(line)
+                if not isinstance(row, dict):
+                    raise ValueError(f"expected a mapping; got {row!r}")
                 if unknown := set(row) - known:
                     raise ValueError(f"unknown fields {sorted(unknown)}")
                 examples.append(

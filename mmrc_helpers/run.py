@@ -2,7 +2,6 @@
 the other runs when one fails, then executes the report of the study and says its verdict."""
 
 import argparse
-import hashlib
 import signal
 import sys
 import time
@@ -10,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmrc_helpers import disk, stages, store, upkeep
-from mmrc_helpers.execute import Job, execute_all
+from mmrc_helpers.execute import Job, checksum, execute_all
 from mmrc_helpers.schema import UserError, check_known, listed, show
 from mmrc_helpers.study import PARAMS_FOLDER, Run, Study, content_key, load_study, plain
 
@@ -211,7 +210,7 @@ def _sum(path: Path) -> str:
     """SHA-256 of a notebook."""
     if not path.is_file():
         raise UserError(f"{show(path)} does not exist; it is part of the repository")
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return checksum(path)
 
 
 if __name__ == "__main__":

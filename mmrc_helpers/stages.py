@@ -144,7 +144,7 @@ def keys(run: Run) -> dict[str, str]:
     return {"data": data_stage(run).key, **trained, **traced, "eval": eval_stage(run).key}
 
 
-def make(stage: Stage, machine: Mapping, echo: Callable[[str], None] = print) -> Path:
+def make(stage: Stage, machine: Mapping, echo: Callable[..., None] = print) -> Path:
     """The stage's finished folder; makes it, and before it whatever it needs, when it is not there.
 
     machine: the `machine` section. Raises UserError for bad input, damaged inputs and a disk that is too

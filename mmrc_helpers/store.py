@@ -110,6 +110,8 @@ def begin(folder: Path, recipe: Mapping) -> Path:
     """The NAME.part folder in which to make `folder`, holding recipe.json. What an earlier attempt with the
     same recipe left is kept to go on from; the recipe's `machine` says how to compute and may differ."""
     part, recipe = part_of(folder), plain(recipe)
+    if folder.exists() and not is_complete(folder):  # its mark was lost: nothing says what is whole in it
+        shutil.rmtree(folder)
     if part.exists() and not _is_of(part, recipe):
         shutil.rmtree(part)
     make_folder(part)
@@ -224,7 +226,7 @@ def read_jsonl(path: Path) -> list[dict]:
     if not path.is_file():
         raise UserError(f"{show(path)} is missing; {_mend(path.parent)}")
     rows = []
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:  # decoded line by line, so that the error can name the line
         for number, line in enumerate(file, 1):
             try:
                 rows.append(json.loads(line))
@@ -249,7 +251,7 @@ def make_folder(path: Path) -> None:
     """Makes a folder and its parents. Raises UserError if that is not permitted."""
     try:
         path.mkdir(parents=True, exist_ok=True)
-    except (PermissionError, NotADirectoryError, FileExistsError) as error:
+    except OSError as error:  # not permitted, read-only, full, or a file is in the way
         raise UserError(
             f"cannot write to {path} ({error.strerror}); set MMRC_ARTIFACTS to a folder of yours"
         ) from error

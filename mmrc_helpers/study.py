@@ -156,6 +156,11 @@ def _check_together(runs: Iterable[Run], path: Path) -> None:
                 f"{where}: machine.launcher: python starts one process, but machine.processes is "
                 f"{machine['processes']}; use deepspeed or torchrun"
             )
+        if machine["launcher"] == "python" and machine["zero"] != "none":
+            raise UserError(
+                f"{where}: machine.zero: {machine['zero']} shards over processes, but machine.launcher is "
+                "python; use deepspeed"
+            )
         keeps = run.params["dynamics"]["probes"] and run.params["dynamics"]["snapshots"]
         for phase in run.params["phases"]:
             if keeps and not phase["lora_r"]:
@@ -171,6 +176,18 @@ def _check_together(runs: Iterable[Run], path: Path) -> None:
                 raise UserError(
                     f"{where}: train.replay_mix: all zero; give one a share, or set train.replay: 0"
                 )
+            _check_batch(phase["batch"], machine, where)
+
+
+def _check_batch(batch: int, machine: Mapping, where: str) -> None:
+    """The global batch must divide evenly; how many processes a hostfile gives is not known here."""
+    processes = machine["processes"]
+    micro = min(machine["micro_batch"], max(1, batch // processes))
+    if batch % (processes * micro) and not machine["hostfile"]:
+        raise UserError(
+            f"{where}: train.batch: {batch} rows do not divide into machine.processes: {processes} x "
+            f"machine.micro_batch: {micro}; change one of them"
+        )
 
 
 def _study_path(name_or_path: str | Path, folder: Path) -> Path:

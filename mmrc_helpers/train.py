@@ -36,6 +36,7 @@ def main(folder: Path) -> dict:
     train, machine, seed = recipe["params"]["train"], recipe["machine"], recipe["seed"]
     data = store.input_folder(folder, "data")
     device = models.device_of(machine)
+    models.check_precision(train, device)
     set_seed(seed)  # the trainer's own seeding comes after the adapter's first weights
     if launch.world_size() == 1 and not machine["deepspeed"]:
         for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
@@ -249,6 +250,12 @@ class Metrics(TrainerCallback):
     def __init__(self, folder: Path, rows: list[Row], tokens: list[Tokens], batch: int):
         self.path, self.batch = folder / "metrics.jsonl", batch
         self.lengths = torch.tensor([[len(t.ids_T), int(t.supervised_T.sum())] for t in tokens]).cumsum(0)
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        if state.is_world_process_zero:  # the steps since the checkpoint are done, and logged, again
+            rows = [row for row in store.resume_jsonl(self.path) if row["step"] <= state.global_step]
+            self.path.unlink(missing_ok=True)
+            store.append_jsonl(self.path, rows)
 
     def on_step_end(self, args, state, control, **kwargs):
         launch.progress(state.global_step, state.max_steps)

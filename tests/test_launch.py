@@ -107,7 +107,12 @@ def command_of(pid: int) -> str:
 def test_every_launcher_runs_all_ranks_to_their_mark(folder, launcher):
     said = []
     ranks = LAUNCHERS[launcher]
-    done = run(folder, launcher, echo=said.append, show=["HF_HUB_OFFLINE", "OMP_NUM_THREADS"])
+    done = run(
+        folder,
+        launcher,
+        echo=lambda line, end="\n": said.append(line),
+        show=["HF_HUB_OFFLINE", "OMP_NUM_THREADS"],
+    )
     assert done["device"] == "cpu" and done["seconds"] >= 0 and done["memory_gb"] > 0
     cores = max(1, len(os.sched_getaffinity(0)) // ranks)
     assert [(folder / f"{r}-of-{ranks}").read_text() for r in range(ranks)] == [f"1 {cores}"] * ranks

@@ -153,6 +153,34 @@ def test_only_what_changed_is_executed_again(place):
     assert executed(place)[4:] == ["b-s0"]
 
 
+@pytest.mark.parametrize("kind", ["json", "ipynb", "html"])
+def test_a_damaged_notebook_page_or_mark_is_made_again(place, kind):
+    write_study(place, "a: {}")
+    assert run.main(command(place)) == 0
+    path = place / "artifacts" / "studies" / "mini" / "a-s0" / f"01_data.{kind}"
+    whole = path.stat().st_size
+    for damage in (whole // 2, 0):
+        os.truncate(path, damage)
+        assert run.main(command(place)) == 0
+        assert path.stat().st_size > whole // 2
+    assert executed(place) == ["a-s0"] * 3
+
+
+def test_progress_is_one_line_and_too_much_text_lies_beside_the_notebook(place, capfd):
+    write_study(place, "a: {}")
+    progress = "print('1/2', end='\\r', flush=True)\nprint('2/2')"
+    write_notebook(place, "01_data", [MAKE_STAGES, progress, "print('x' * 3_000_000)", FINISH])
+    assert run.main(command(place)) == 0
+    assert "1/2\n2/2\n" in capfd.readouterr().out  # no terminal, so nothing is written over
+    folder = place / "artifacts" / "studies" / "mini" / "a-s0"
+    cells = json.loads((folder / "01_data.ipynb").read_text())["cells"]
+    shown = [out["text"] for cell in cells for out in cell.get("outputs", ()) if "text" in out]
+    assert shown[0] == "2/2\n" and len(shown[1]) == 500_000
+    (whole,) = folder.glob("01_data.cell*.txt")
+    assert whole.name in shown[2] and whole.stat().st_size == 3_000_001
+    assert whole.name in (folder / "01_data.html").read_text()
+
+
 def test_redo_forgets_a_stage_and_what_is_made_from_it(place, capfd):
     write_study(place, "a: {}")
     assert run.main(command(place)) == 0
@@ -169,21 +197,6 @@ def test_redo_forgets_a_stage_and_what_is_made_from_it(place, capfd):
     assert len(executed(place)) == 3
     assert run.main(command(place, "--redo", "notebooks")) == 0
     assert len(executed(place)) == 4
-
-
-@pytest.mark.parametrize(
-    ("more", "message"),
-    [
-        (["--variant", "forwrd"], "variant 'forwrd' is not known; did you mean forward?"),
-        (["--seed", "7"], "no seed 7 here; there are 0"),
-        (["--notebooks", "nowhere"], "nowhere/05_report.ipynb does not exist"),
-    ],
-)
-def test_a_wrong_command_is_one_clear_sentence_and_status_2(place, capfd, more, message):
-    write_study(place, "forward: {}")
-    assert run.main(command(place, *more)) == 2
-    said = capfd.readouterr().err
-    assert said.startswith("error: ") and message in said and said.count("\n") == 1
 
 
 def start_waiting(place: Path) -> tuple[subprocess.Popen, list[int]]:

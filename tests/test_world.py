@@ -8,7 +8,7 @@ import pytest
 from mmrc_helpers import records
 from mmrc_helpers.grading import INVALID, is_right, parse
 from mmrc_helpers.records import CELLS, Example, answer_text, messages, training_rows
-from mmrc_helpers.study import UserError, load_study
+from mmrc_helpers.study import load_study
 from mmrc_helpers.worlds import people as world
 from mmrc_helpers.worlds.people_questions import examples as questions
 
@@ -32,17 +32,6 @@ def test_people_are_unique_and_five_thousand_are_possible():
     crowd = world.cast(data, 0)
     for values in ([p.name for p in crowd], [p.descriptor for p in crowd], [p.description for p in crowd]):
         assert len(set(values)) == 5000
-
-
-def test_more_people_than_names_is_one_clear_error():
-    with pytest.raises(UserError, match="raise data.first_names"):
-        world.cast({**DATA, "novel": 1000}, 0)
-
-
-def test_too_few_people_for_a_lineup_is_one_clear_error():
-    data = {**DATA, "novel": 8}
-    with pytest.raises(UserError, match="too few people for line-ups"):
-        list(questions(world.cast(data, 0), data, 0))
 
 
 def test_more_scenes_leave_the_earlier_questions_as_they_were():
@@ -70,13 +59,6 @@ def test_example_ids_are_unique_and_lines_read_back(tmp_path):
     path = tmp_path / "examples.jsonl"
     path.write_text("".join(records.example_line(e) for e in EXAMPLES))
     assert records.read_examples(path) == EXAMPLES
-
-
-def test_a_truncated_line_names_file_line_and_fix(tmp_path):
-    path = tmp_path / "examples.jsonl"
-    path.write_text(records.example_line(EXAMPLES[0]) + records.example_line(EXAMPLES[1])[:30])
-    with pytest.raises(UserError, match=r"examples.jsonl, line 2: .*--redo data"):
-        records.read_examples(path)
 
 
 def test_every_cell_is_asked_of_every_novel_person():
