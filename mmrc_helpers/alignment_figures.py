@@ -125,7 +125,9 @@ def _limits(cosines: pd.Series) -> tuple[float, float]:
 
 
 def _short(group: str) -> str:
-    """`novel forward/free` in the few letters that a matrix has room for."""
+    """`novel forward/free` in the few letters that a matrix has room for; `text twin` as it is."""
     population, cell = group.split(" ")
+    if "/" not in cell:
+        return group
     direction, format = cell.split("/")
     return f"{SHORT[population]} {SHORT[direction]} {format}"
