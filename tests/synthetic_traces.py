@@ -82,6 +82,7 @@ def _storage(people, steps, phase, rng) -> pd.DataFrame:
 
 def _gradients(taught, steps, phase, rng) -> pd.DataFrame:
     groups = [f"{population} {cell}" for population in ("novel", "background") for cell in CELLS]
+    groups.append("text twin")
     rows = []
     for step, layer, preconditioner in product(steps, ("all", "0", "1", "2", "3"), ("none", "adam")):
         # Groups share a common direction; the untaught ones turn away from the others while training goes on.
