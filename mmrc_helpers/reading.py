@@ -38,7 +38,7 @@ def answers(opened: Run | Study) -> pd.DataFrame:
     parts = []
     for run in runs_of(opened):
         folder = stages.eval_stage(run).folder
-        parts.append(_answers(folder, run.variant, run.seed, (folder / "made.json").stat().st_mtime_ns))
+        parts.append(_answers(folder, run.variant, run.seed, _made(folder)))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -49,7 +49,13 @@ def _answers(folder: Path, variant: str, seed: int, made: int) -> pd.DataFrame:
 
 def people(run: Run) -> list[dict]:
     """The people of a run's data: group, population, name, descriptor, attributes, description."""
-    path = store.check(stages.data_stage(run).folder, "people.json") / "people.json"
+    folder = stages.data_stage(run).folder
+    return _people(folder, _made(folder))
+
+
+@lru_cache(maxsize=2)
+def _people(folder: Path, made: int) -> list[dict]:
+    path = store.check(folder, "people.json") / "people.json"
     people = store.read_json(path)
     for person in people:
         check_file_name(person["group"], str(path))
@@ -68,9 +74,20 @@ def images(run: Run) -> Path:
 
 def examples(run: Run, split: str | None = None) -> list[records.Example]:
     """A run's questions, of one split if wanted."""
-    folder = store.check(stages.data_stage(run).folder, "examples.jsonl")
-    found = records.read_examples(folder / "examples.jsonl")
-    return [example for example in found if split in (None, example.split)]
+    folder = stages.data_stage(run).folder
+    return [example for example in _examples(folder, _made(folder)) if split in (None, example.split)]
+
+
+@lru_cache(maxsize=2)
+def _examples(folder: Path, made: int) -> list[records.Example]:
+    return records.read_examples(store.check(folder, "examples.jsonl") / "examples.jsonl")
+
+
+def _made(folder: Path) -> int:
+    """When the stage was finished, in nanoseconds: what was read of it before may be used until it is made
+    again."""
+    mark = folder / "made.json"
+    return mark.stat().st_mtime_ns if mark.is_file() else 0
 
 
 def losses(run: Run) -> pd.DataFrame:
