@@ -55,7 +55,10 @@ def main(folder: Path) -> dict:
     encoder = Encoder(
         processor, Pictures(data / "images", names, processor), {p["group"]: p["description"] for p in people}
     )
-    tokens = encoder.tokens([encoder.chat(row.examples, twin=row.twin) for row in rows])
+    different = list(dict.fromkeys(rows))
+    chats = [encoder.chat(row.examples, twin=row.twin) for row in different]
+    tokens_of = dict(zip(different, encoder.tokens(chats), strict=True))
+    tokens = [tokens_of[row] for row in rows]
     check_lengths(tokens, train["max_length"])
     if launch.rank() == 0:
         store.write_json(
