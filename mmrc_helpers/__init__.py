@@ -250,11 +250,12 @@ def plot_curves(opened, focus=None):
     return _traced(opened, "curves", "logprobs", dynamics_figures.comparison, opened.variants, focus)
 
 
-def plot_margins(run):
-    """The right answer, a wrong person's answer and their margin over training, in every cell."""
+def plot_margins(run, focus=None):
+    """The right answer, a wrong person's answer and their margin over training, in every cell. focus: a band
+    of margins to enlarge."""
     from mmrc_helpers import dynamics_figures
 
-    return _traced(run, "margins", "logprobs", dynamics_figures.margins)
+    return _traced(run, "margins", "logprobs", dynamics_figures.margins, focus)
 
 
 def plot_candidates(run):

@@ -10,14 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
-from mmrc_helpers import alignment_figures, drawing, lines, scales, trajectories
+from mmrc_helpers import alignment_figures, drawing, lines, trajectories
 from mmrc_helpers.traces import squeezing
 
 Traces = Mapping[str, pd.DataFrame]
 FORMATS = ("free", "choice", "judge")
 DIRECTIONS = ("forward", "reverse")
 DASHES = {"forward": "-", "reverse": "--"}
-FORMAT_DASHES = {"free": "-", "choice": "--", "judge": ":"}
 CANDIDATES = {
     "right": "right answer",
     "paraphrase": "paraphrase",
@@ -63,23 +62,31 @@ def cells(traces: Traces, options: int = 4, focus: tuple[float, float] | None = 
     )  # fmt: skip
 
 
-def margins(traces: Traces) -> Figure:
-    """Chosen (right), rejected (another person's) answer and their margin over training on novel people, one
-    line per cell."""
+def margins(traces: Traces, focus: tuple[float, float] | None = None) -> Figure:
+    """Chosen (right), rejected (another person's) answer and their margin over training on novel people:
+    one row of panels per format, forward against reverse.
+
+    focus: a band of margins to enlarge.
+    """
     table = trajectories.margins(traces["logprobs"])
     table = table[table["population"] == "novel"]
-    asked = trajectories.cells_of(table)
-    values = ("chosen", "rejected", "margin")
-    curves = {value: trajectories.over_time(table, value, ["cell"]) for value in values}
-    figure, panels = lines.panels(3)
-    for axes, value in zip(panels, values, strict=True):
-        drawn = [(cell, curves[value][curves[value]["cell"] == cell], _cell_style(cell)) for cell in asked]
-        axes.set_title({"chosen": "right answer", "rejected": "wrong person's answer"}.get(value, value))
-        levels = [(0.0, "undecided")] if value == "margin" else []
-        focus = scales.crowded_band(curves[value]["mean"])
-        lines.draw(axes, drawn, curves[value], focus, levels=levels, named=value == "margin")
-    panels[0].set_ylabel("log-probability (nats per answer)")
-    told = [f"{cell} {lines.from_to(curves['margin'][curves['margin']['cell'] == cell])}" for cell in asked]
+    formats = [f for f in FORMATS if (table["format"] == f).any()]
+    titles = {"chosen": "right answer", "rejected": "wrong person's answer", "margin": "margin"}
+    curves = {value: trajectories.over_time(table, value, ["direction", "format"]) for value in titles}
+    figure, panels = lines.panels(3 * len(formats))
+    told = []
+    for axes, (format, value) in zip(panels, product(formats, titles), strict=True):
+        part = curves[value][curves[value]["format"] == format]
+        drawn = [(d, part[part["direction"] == d], _direction_style(d)) for d in DIRECTIONS]
+        drawn = [line for line in drawn if len(line[1])]
+        is_margin = value == "margin"
+        levels = [(0.0, "undecided")] if is_margin else []
+        lines.draw(axes, drawn, part, focus if is_margin else None, levels=levels)
+        axes.set_title(f"{format}: {titles[value]}")
+        if is_margin:
+            told += [f"{direction}/{format} {lines.from_to(line)}" for direction, line, _ in drawn]
+        if value == "chosen":
+            axes.set_ylabel("log-probability\n(nats per answer)")
     return drawing.described(
         figure,
         f"Right and wrong person's answer over {lines.training(curves['margin'])}, novel people. "
@@ -255,19 +262,3 @@ def _by(table: pd.DataFrame, styles: Mapping[str, dict]) -> list[tuple[str, pd.D
 
 def _direction_style(direction: str) -> dict:
     return {"color": drawing.DIRECTION_COLOURS[direction], "linestyle": DASHES[direction]}
-
-
-def _cell_style(cell: str) -> dict:
-    direction, format = cell.split("/")
-    colours = {
-        "forward": (drawing.BLUE, drawing.SKY, "#000000"),
-        "reverse": (drawing.ORANGE, drawing.RED, drawing.PURPLE),
-    }
-    marker = "o" if direction == "forward" else "s"
-    place = FORMATS.index(format)
-    return {
-        "color": colours[direction][place],
-        "linestyle": FORMAT_DASHES[format],
-        "marker": marker,
-        "markersize": 4,
-    }

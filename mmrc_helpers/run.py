@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     or a disk that is too small: what the user has to mend first."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         if options.check:
             return upkeep.check(options.params_folder)
@@ -42,9 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as asked:
         print("\ninterrupted; the same command goes on from here", file=sys.stderr)
-        return 130
+        return 128 + int(asked.args[0] if asked.args else signal.SIGINT)
+
+
+def _interrupt(number: int, frame) -> None:
+    raise KeyboardInterrupt(number)
 
 
 def run_study(study: Study, runs: Sequence[Run], notebooks: Path = NOTEBOOKS) -> int:

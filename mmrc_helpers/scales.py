@@ -103,19 +103,6 @@ class WiderMiddleScale(ScaleBase):
 register_scale(WiderMiddleScale)
 
 
-def crowded_band(values: Sequence[float]) -> tuple[float, float] | None:
-    """The shortest interval that holds half of the values (the shorth of Andrews et al. 1972), if it is less
-    than a tenth of their range: values crowd there. None if they do not."""
-    values = np.sort(np.asarray(values, dtype=float))
-    half = (len(values) + 1) // 2
-    if not half or values[0] == values[-1]:
-        return None
-    widths = values[half - 1 :] - values[: len(values) - half + 1]
-    start = int(widths.argmin())
-    crowded = widths[start] < (values[-1] - values[0]) / 10
-    return (float(values[start]), float(values[start + half - 1])) if crowded else None
-
-
 def widen(axes: Axes, band: tuple[float, float], ends: Sequence[float], share: float = 0.5) -> None:
     """Give this band of the vertical axis, which reaches to `ends`, `share` of its height, and mark it."""
     (low, high), (lower, upper) = round_outwards(*band), round_outwards(min(*ends, *band), max(*ends, *band))

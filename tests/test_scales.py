@@ -89,14 +89,6 @@ def test_it_draws_values_beyond_its_limits():
     assert low <= -20 and high >= 7
 
 
-def test_the_band_is_where_half_of_the_values_crowd_if_they_do():
-    crowded = np.concatenate([np.linspace(-10, -1, 40), np.linspace(-0.2, -0.1, 60)])
-    low, high = scales.crowded_band(crowded)
-    assert -0.2 <= low < high <= -0.1
-    assert scales.crowded_band(np.linspace(-10, 0, 100)) is None
-    assert scales.crowded_band([1.0, 1.0]) is None and scales.crowded_band([]) is None
-
-
 def test_a_widened_axis_holds_all_it_should_and_says_what_is_enlarged():
     axes = Figure().subplots()
     scales.widen(axes, band=(-0.21, -0.1), ends=(-9.7, -0.01), share=0.4)
