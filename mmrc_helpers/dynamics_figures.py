@@ -70,6 +70,7 @@ def margins(traces: Traces, focus: tuple[float, float] | None = None) -> Figure:
     """
     table = trajectories.margins(traces["logprobs"])
     table = table[table["population"] == "novel"]
+    table = table.join(table["cell"].str.extract("(?P<direction>.*)/(?P<format>.*)"))
     formats = [f for f in FORMATS if (table["format"] == f).any()]
     titles = {"chosen": "right answer", "rejected": "wrong person's answer", "margin": "margin"}
     curves = {value: trajectories.over_time(table, value, ["direction", "format"]) for value in titles}
