@@ -74,7 +74,7 @@ def gates(answers: pd.DataFrame) -> tuple[Gate, ...]:
             "4 strict validity", parsed, ["direction", "format"], parsed["parsed"] != "invalid", 0.99
         ),
         _collapse_gate("5 no collapse: letters", undropped, "choice", 0.40),
-        _collapse_gate("5 no collapse: right or wrong", undropped, "judge", 0.65),
+        _collapse_gate("5 no collapse: Right", undropped, "judge", 0.65, ["Right"]),
     )
 
 
@@ -243,12 +243,17 @@ def _lowest_gate(name: str, asked: pd.DataFrame, by: list[str], values: pd.Serie
     return _gate(name, *found, threshold, True, cell, f" (lowest in {' '.join(key)})")
 
 
-def _collapse_gate(name: str, asked: pd.DataFrame, format: str, threshold: float) -> Gate:
-    """The largest share of one letter or verdict in any direction and population."""
+def _collapse_gate(
+    name: str, asked: pd.DataFrame, format: str, threshold: float, counted: list[str] | None = None
+) -> Gate:
+    """The largest share of one letter or verdict (of those counted) in any direction and population. "Wrong"
+    is not counted: it is the cautious answer of a model that knows both names but not that they belong
+    together, and `metrics.judges` shows it as a low rate of hits and false alarms alike."""
     asked = asked[(asked["format"] == format) & (asked["topic"] == "identity")]
     worst = None
     for key, cell in asked.groupby(["direction", "population"], sort=False):
         shares = metrics.picked_shares(cell)
+        shares = shares.reindex(counted, fill_value=0.0) if counted else shares
         if worst is None or shares.max() > worst[0]:
             worst = (shares.max(), shares.idxmax(), key, cell)
     if worst is None:
