@@ -199,7 +199,7 @@ def _format_bound(naming: pd.DataFrame | None) -> tuple[bool, str]:
     free, choice = (intervals.mean_interval(cell["correct"], cell["person"]) for cell in cells)
     bound = free[0] >= 0.90 and choice[2] < RECOVERED
     said = "reaches its own direction as a choice no better than" if bound else "next to forward choice"
-    return bool(bound), f"`naming` arm: forward free {percent(*free)} {said} {percent(*choice)}"
+    return bool(bound), f"naming arm: forward free {percent(*free)} {said} {percent(*choice)}"
 
 
 def _missing(found: _Findings) -> Iterable[str]:

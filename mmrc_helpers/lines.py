@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from mmrc_helpers import drawing, scales, trajectories
 
@@ -74,6 +75,8 @@ def time_axis(axes: Axes, table: pd.DataFrame, time: str) -> None:
     times = np.unique(table[time])
     later = times[times > 0]
     axes.set_xlabel("optimizer step" if time == "step" else "supervised tokens of novel facts")
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     if len(later) > 3 and np.median(later) < later[-1] / 4 and table["phase"].nunique() == 1:
         axes.set_xscale("symlog", linthresh=later[0], linscale=0.5)
         decades = 10.0 ** np.arange(np.ceil(np.log10(later[0])), np.log10(later[-1]) + 1e-9)

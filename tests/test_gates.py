@@ -41,7 +41,7 @@ def test_the_reasons_carry_numbers_and_intervals():
         and "forward − reverse" in said
         and "(by seed: 25 %, 25 %, 25 %)" in said
     )
-    assert "`naming` arm: forward free 100 %" in said
+    assert "naming arm: forward free 100 %" in said
 
 
 def test_fewer_than_three_seeds_confirm_nothing():
