@@ -80,7 +80,8 @@ def train(run):
         seconds = store.read_json(folder / "made.json")["seconds"]
         last = store.read_jsonl(folder / "metrics.jsonl")[-1]
         row = {"phase": number, "method": phase["method"], "cells": ", ".join(phase["cells"])}
-        row |= {"steps": last["step"], "last loss": round(last["loss"], 4), "minutes": round(seconds / 60, 2)}
+        steps = store.read_json(folder / "exposure.json")["rows"] // phase["batch"]
+        row |= {"steps": steps, "last loss": round(last["loss"], 4), "minutes": round(seconds / 60, 2)}
         rows.append(row | {"folder": folder.name})
     return (
         pd.DataFrame(rows).set_index("phase")
