@@ -74,7 +74,7 @@ def gates(answers: pd.DataFrame) -> tuple[Gate, ...]:
             "4 strict validity", parsed, ["direction", "format"], parsed["parsed"] != "invalid", 0.99
         ),
         _collapse_gate("5 no collapse: letters", undropped, "choice", 0.40),
-        _collapse_gate("5 no collapse: Right", undropped, "judge", 0.65, ["Right"]),
+        _collapse_gate("5 no collapse: right or wrong", undropped, "judge", 0.65),
     )
 
 
@@ -243,17 +243,17 @@ def _lowest_gate(name: str, asked: pd.DataFrame, by: list[str], values: pd.Serie
     return _gate(name, *found, threshold, True, cell, f" (lowest in {' '.join(key)})")
 
 
-def _collapse_gate(
-    name: str, asked: pd.DataFrame, format: str, threshold: float, counted: list[str] | None = None
-) -> Gate:
-    """The largest share of one letter or verdict (of those counted) in any direction and population. "Wrong"
-    is not counted: it is the cautious answer of a model that knows both names but not that they belong
-    together, and `metrics.judges` shows it as a low rate of hits and false alarms alike."""
+def _collapse_gate(name: str, asked: pd.DataFrame, format: str, threshold: float) -> Gate:
+    """The largest share of one letter or verdict in any direction and population. "Wrong" counts for background
+    people only: of novel people it is also the cautious answer of a model that cannot reach what it stores."""
     asked = asked[(asked["format"] == format) & (asked["topic"] == "identity")]
     worst = None
     for key, cell in asked.groupby(["direction", "population"], sort=False):
         shares = metrics.picked_shares(cell)
-        shares = shares.reindex(counted, fill_value=0.0) if counted else shares
+        if key[1] == "novel":
+            shares = shares.drop("Wrong", errors="ignore")
+        if shares.empty:
+            continue
         if worst is None or shares.max() > worst[0]:
             worst = (shares.max(), shares.idxmax(), key, cell)
     if worst is None:

@@ -89,6 +89,14 @@ def test_a_model_that_calls_everything_wrong_has_collapsed():
     assert not gate.passed and gate.value == 1.0 and "Wrong" in gate.reason
 
 
+def test_denying_only_novel_people_is_no_collapse_but_affirming_them_is():
+    answers = synthetic.answers(people=40)
+    novel = (answers["format"] == "judge") & (answers["population"] == "novel")
+    for said, passed in (("Wrong", True), ("Right", False)):
+        answers.loc[novel, "picks"] = answers.loc[novel, "picks"].map(lambda _, said=said: [said])
+        assert gates.gates(answers)[-1].passed is passed
+
+
 def test_gates_that_were_never_asked_fail():
     answers = synthetic.answers(people=40)
     without = answers[(answers["topic"] != "in_context") & (answers["population"] == "novel")]

@@ -147,6 +147,14 @@ def test_arms_show_as_many_novel_tokens_whatever_they_teach():
     assert max(shown) - min(shown) < 100 and min(shown) >= 2000
 
 
+def test_single_questions_can_be_shared_out_evenly_over_the_cells():
+    cells = ("forward/free", "forward/choice", "forward/judge")
+    rows = rows_of(cells=cells, turns=1, even_cells=True, novel_tokens=4000)
+    asked = Counter(e.cell for row in rows if not row.replayed for e in row.examples)
+    assert set(asked) == set(cells) and max(asked.values()) < 1.2 * min(asked.values())
+    assert all(len(row.examples) == 1 for row in rows)
+
+
 def test_shuffled_names_keep_nobodys_own_picture():
     for row in rows_of(shuffle_names=True):
         if not row.replayed:
@@ -168,5 +176,5 @@ def test_rows_follow_the_seed_alone():
 def test_a_question_with_the_name_first_leads_its_conversation():
     scene = [e for e in EXAMPLES if e.scene == next(e.scene for e in EXAMPLES if e.cell == "reverse/judge")]
     for _ in range(20):
-        row = records._row(scene, {"turns": 4}, random.Random(_), False, False)
+        row = records._row(scene, {**TRAIN, "turns": 4}, random.Random(_), False, False)
         assert not any(example.order == "name_first" for example in row.examples[1:])
