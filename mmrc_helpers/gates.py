@@ -244,8 +244,9 @@ def _lowest_gate(name: str, asked: pd.DataFrame, by: list[str], values: pd.Serie
 
 
 def _collapse_gate(name: str, asked: pd.DataFrame, format: str, threshold: float) -> Gate:
-    """The largest share of one letter or verdict in any direction and population. "Wrong" counts for background
-    people only: of novel people it is also the cautious answer of a model that cannot reach what it stores."""
+    """The largest share of one letter or verdict in any direction and population. "Wrong" counts for
+    background people only: of novel people it is also the cautious answer of a model that cannot reach what
+    it stores."""
     asked = asked[(asked["format"] == format) & (asked["topic"] == "identity")]
     worst = None
     for key, cell in asked.groupby(["direction", "population"], sort=False):
