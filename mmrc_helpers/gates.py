@@ -13,6 +13,7 @@ from mmrc_helpers.intervals import percent
 CONFIRMED, FORMAT_BOUND = "reversal curse confirmed", "format-bound only"
 REFUTED, INCONCLUSIVE = "refuted", "inconclusive"
 
+READ = ("forward/free", "forward/choice", "reverse/choice")  # cells that the verdict is read from
 SEEDS = 3  # fewest seeds a confirmation may rest on
 MARGIN = 0.10  # "at chance" and "no gap" mean within ten points
 GAP = 0.30  # a direction effect worth the name: the whole interval of the gap above thirty points
@@ -53,14 +54,15 @@ class Verdict:
 
 def gates(answers: pd.DataFrame) -> tuple[Gate, ...]:
     """The five gates on the answers of one variant, seeds pooled; format competence is asked in each
-    direction.
+    direction, validity in the cells that the verdict is read from.
 
     A gate whose questions were never asked fails, and says so.
     """
     answers = answers.reset_index(drop=True)
     undropped, pick = answers[answers["drop"] == "none"], metrics.pick
     in_context = pick(answers, topic="in_context", **_cell("reverse/choice"))
-    parsed = undropped[undropped["topic"].isin(["identity", "in_context"])]
+    cells = undropped["direction"] + "/" + undropped["format"]
+    parsed = undropped[undropped["topic"].isin(["identity", "in_context"]) & cells.isin(READ)]
     learned = pick(answers, population="novel", **_cell("forward/free"))
     known = [pick(answers, population="background", **_cell(f"{d}/choice")) for d in metrics.DIRECTIONS]
     return (
