@@ -121,7 +121,7 @@ def probing() -> None:
         os.environ["MMRC_ARTIFACTS"] = place
         link_base(Path(place))
         small = find_run(load_study("smoke"), "forward", 0)
-        data = stages.make(stages.data_stage(small), small.params["machine"], lambda _: None)
+        data = stages.make(stages.data_stage(small), small.params["machine"], lambda *_, **__: None)
         weights = stages.base_stage(small).folder / "model"
         model = models.add_lora(models.load_model(weights, run.params["model"]), train)
         models.choose_attention(model, CPU)

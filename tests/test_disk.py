@@ -100,7 +100,7 @@ def test_estimates_are_no_less_than_what_a_stage_takes(artifacts_with_base, stud
     monkeypatch.setenv("MMRC_ARTIFACTS", str(artifacts_with_base))
     (chosen,) = study.runs
     stage = stages.data_stage(chosen)
-    made = stages.make(stage, chosen.params["machine"], lambda _: None)
+    made = stages.make(stage, chosen.params["machine"], lambda *_, **__: None)
     assert disk.size(made) < estimates.estimate("data", stage.params, {}, {}) < 50e6
     embedded = store.folder_of("train", "sft", "3505d516")
     weights = embedded / "model" / "model.safetensors"
@@ -117,7 +117,7 @@ def test_a_stage_with_a_damaged_input_is_not_begun(artifacts_with_base, study, m
     monkeypatch.setenv("MMRC_ARTIFACTS", str(artifacts_with_base))
     (chosen,) = study.runs
     data, stage = stages.data_stage(chosen), stages.eval_stage(chosen)
-    folder = stages.make(data, chosen.params["machine"], lambda _: None)
+    folder = stages.make(data, chosen.params["machine"], lambda *_, **__: None)
     picture = min((folder / "images").iterdir())
     picture.unlink()
     with pytest.raises(UserError, match=f"{picture.name} is missing; to make it again: rm -r .*, then run"):
@@ -131,7 +131,7 @@ def test_a_torn_picture_of_an_earlier_attempt_is_drawn_again(tmp_path, study, mo
     stage = stages.data_stage(chosen)
     part = store.begin(stage.folder, stage.recipe(stages._machine_for("data", chosen.params["machine"])))
     (part / "images").mkdir()
-    made = stages.make(stage, chosen.params["machine"], lambda _: None)
+    made = stages.make(stage, chosen.params["machine"], lambda *_, **__: None)
     whole = {path.name: path.read_bytes() for path in (made / "images").iterdir()}
     part = made.rename(part)
     for name in ("made.json", "done.json"):

@@ -55,7 +55,7 @@ def artifacts(tmp_path_factory):
 
 
 def make(stage, run, **machine):
-    return stages.make(stage, {**run.params["machine"], **machine}, lambda _: None)
+    return stages.make(stage, {**run.params["machine"], **machine}, lambda *_, **__: None)
 
 
 def weights(folder) -> dict:

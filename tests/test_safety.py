@@ -85,7 +85,7 @@ def test_an_exported_secret_is_written_nowhere(tmp_path, monkeypatch):
     monkeypatch.setenv("MMRC_ARTIFACTS", str(tmp_path / "artifacts"))
     monkeypatch.setenv("HF_TOKEN", "canary-4711")
     (chosen,) = load_study(write(tmp_path / "params", "mini", TINY)).runs
-    stages.make(stages.data_stage(chosen), chosen.params["machine"], lambda _: None)
+    stages.make(stages.data_stage(chosen), chosen.params["machine"], lambda *_, **__: None)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(files) > 20 and not [path for path in files if b"canary-4711" in path.read_bytes()]
 
