@@ -47,7 +47,7 @@ def artifacts(tmp_path, monkeypatch) -> Path:
     return tmp_path / "artifacts"
 
 
-def quiet(_):
+def quiet(*_, **__):
     pass
 
 
@@ -87,7 +87,7 @@ def test_killed_training_resumes_from_its_checkpoint_bit_by_bit(study, artifacts
     newest = max((part / "checkpoints").glob("*/manifest.json"), key=lambda path: step_of(path.parent)).parent
     (newest / "optimizer.pt").write_bytes((newest / "optimizer.pt").read_bytes()[:-1])
     said = []
-    made = stages.make(stage, run.params["machine"], said.append)
+    made = stages.make(stage, run.params["machine"], lambda line, end="\n": said.append(line))
     assert [line for line in said if f"{newest.name} is passed over: " in line and "optimizer.pt" in line]
     resumed = load_file(made / "model" / "model.safetensors")
     assert all((whole[name] == resumed[name]).all() for name in whole)
