@@ -1,10 +1,14 @@
 """What several test files share."""
 
+import signal
 from pathlib import Path
 
 import pytest
 
 from mmrc_helpers import store
+
+# A shell's background job ignores Ctrl-C, and so would every process that the tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -47,8 +47,8 @@ def test_every_stage_is_as_its_manifest_says(done):
     folders = [
         path for path in done.artifacts.glob("*/*-*") if not path.is_symlink() and store.is_complete(path)
     ]
-    assert len(folders) == 4  # data, one training, two evaluations
-    assert [store.damage(folder) for folder in folders] == [[]] * 4
+    assert len(folders) >= 4  # data, one training, two evaluations; other tests share the place
+    assert not [problem for folder in folders for problem in store.damage(folder)]
 
 
 def test_the_second_time_executes_nothing_and_takes_seconds(done):
