@@ -25,18 +25,23 @@ def sizes_and_sums(folder: Path) -> dict[str, list]:
 def unlike(folder: Path, files: Mapping[str, Sequence]) -> list[str]:
     """One sentence for every file of `sizes_and_sums` that is missing or has changed since."""
     problems = []
-    for name, (size, checksum) in files.items():
+    for name, (size, written) in files.items():
         path = folder / name
         if not path.is_file():
             problems.append(f"{show(path)} is missing")
-        elif path.stat().st_size != size or _size_and_sum(path) != [size, checksum]:
+        elif path.stat().st_size != size or checksum(path) != written:
             problems.append(f"{show(path)} is not what was written")
     return problems
 
 
-def _size_and_sum(path: Path) -> list:
+def checksum(path: Path) -> str:
+    """SHA-256 of a file."""
     with path.open("rb") as file:
-        return [path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()]
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _size_and_sum(path: Path) -> list:
+    return [path.stat().st_size, checksum(path)]
 
 
 def sync(folder: Path) -> None:

@@ -6,7 +6,6 @@ parsing of what the model generates. The questions are cut into chunks that depe
 questions, and every process takes every k-th chunk, so one process and many give the same file.
 """
 
-import json
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -74,8 +73,7 @@ def _merge(folder: Path, chunks: Sequence) -> None:
         for row in store.read_jsonl(path)
     }
     ordered = [rows[example.id, drop] for chunk in chunks for example, drop in chunk]
-    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in ordered]
-    store.write_text(folder / "answers.jsonl", "".join(lines))
+    store.write_jsonl(folder / "answers.jsonl", ordered)
 
 
 def _questions(examples: Sequence[Example], evaluate: Mapping, people: Mapping) -> list[tuple[Example, str]]:

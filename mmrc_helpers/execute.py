@@ -2,7 +2,6 @@
 source, with these parameters and these stages. What papermill writes into a notebook is never trusted: it
 takes the cells of a dead kernel for completed."""
 
-import hashlib
 import json
 import multiprocessing
 import os
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
-from mmrc_helpers import guard, store
+from mmrc_helpers import disk, guard, store
 from mmrc_helpers.launch import NO_NETWORK
 from mmrc_helpers.outputs import shorten
 from mmrc_helpers.schema import UserError, show
@@ -54,12 +53,7 @@ class Job:
 
     def full_mark(self) -> dict:
         """The mark with the checksums of the executed notebook and its page."""
-        return {**self.mark, "files": {path.name: checksum(path) for path in (self.output, self.page)}}
-
-
-def checksum(path: Path) -> str:
-    """SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+        return {**self.mark, "files": {path.name: disk.checksum(path) for path in (self.output, self.page)}}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmrc_helpers import disk, stages, store, upkeep
-from mmrc_helpers.execute import Job, checksum, execute_all
+from mmrc_helpers.execute import Job, execute_all
 from mmrc_helpers.schema import UserError, check_known, listed, show
 from mmrc_helpers.study import PARAMS_FOLDER, Run, Study, content_key, load_study, plain
 
@@ -102,18 +102,13 @@ def _chosen(study: Study, variant: str | None, seed: int | None) -> list[Run]:
     return [run for run in runs if seed in (None, run.seed)]
 
 
-def _stages_of(run: Run) -> list[stages.Stage]:
-    traced = [stage for stage in stages.trace_stages(run) if stage.kind == "dynamics"]
-    return [stages.data_stage(run), *stages.train_stages(run), *traced, stages.eval_stage(run)]
-
-
 def _jobs_of_run(study: Study, run: Run, notebooks: Path) -> list[Job]:
     parameters = {"study": _study_argument(study), "variant": run.variant, "seed": run.seed}
     hashed = {key: value for key, value in run.params.items() if key not in ("machine", "train")}
     mark = {
         "parameters": parameters,
         "params": content_key("run", 1, hashed, []),
-        "stages": [_relative(stage.folder) for stage in _stages_of(run)],
+        "stages": [_relative(stage.folder) for stage in stages.stages_of(run)],
     }
     sources = [notebooks / f"{name}.ipynb" for name in OF_A_RUN]
     return [
@@ -132,7 +127,7 @@ def _report_job(study: Study, notebooks: Path) -> Job:
         "parameters": parameters,
         "study": {**texts, **plain(study.report)},
         "runs": [store.run_folder(run).name for run in study.runs],
-        "stages": [_relative(stage.folder) for run in study.runs for stage in _stages_of(run)],
+        "stages": [_relative(stage.folder) for run in study.runs for stage in stages.stages_of(run)],
     }
     return Job(source, store.study_folder(study.name) / "report.ipynb", parameters, mark)
 
@@ -154,7 +149,7 @@ def _forget(what: str, study: Study, runs: Sequence[Run], notebooks: Path) -> No
         return
     forgotten = set()
     for stage in (
-        stage for run in runs for stage in _stages_of(run)
+        stage for run in runs for stage in stages.stages_of(run)
     ):  # in the order they are made from each other
         if stage.kind == what or any(needed.folder in forgotten for needed in stage.inputs.values()):
             forgotten.add(stage.folder)
@@ -165,7 +160,7 @@ def _forget(what: str, study: Study, runs: Sequence[Run], notebooks: Path) -> No
 def _say_plan(study: Study, runs: Sequence[Run], notebooks: Path) -> int:
     for run in runs:
         print(f"{run.variant}, seed {run.seed}")
-        for stage in _stages_of(run):
+        for stage in stages.stages_of(run):
             print(
                 f"  {'there  ' if store.is_complete(stage.folder) else 'to make'}  {_relative(stage.folder)}"
             )
@@ -214,7 +209,7 @@ def _sum(path: Path) -> str:
     """SHA-256 of a notebook."""
     if not path.is_file():
         raise UserError(f"{show(path)} does not exist; it is part of the repository")
-    return checksum(path)
+    return disk.checksum(path)
 
 
 if __name__ == "__main__":

@@ -132,6 +132,12 @@ def _probing(run: Run, phase: int) -> dict:
     return {"dynamics": {**{k: v for k, v in dynamics.items() if k not in left_out}, "phase": phase}}
 
 
+def stages_of(run: Run) -> list[Stage]:
+    """Every stage of a run, in the order they are made from each other."""
+    traced = [stage for stage in trace_stages(run) if stage.kind == "dynamics"]
+    return [data_stage(run), *train_stages(run), *traced, eval_stage(run)]
+
+
 def keys(run: Run) -> dict[str, str]:
     """The key of every stage of a run, by name; the keys of unchanged stages stay when a parameter
     changes."""

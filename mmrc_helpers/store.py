@@ -213,10 +213,19 @@ def read_json(path: Path):
         raise UserError(f"{show(path)} is damaged ({error}); {_mend(path.parent)}") from error
 
 
+def write_jsonl(path: Path, rows: Iterable[Mapping]) -> None:
+    """Writes a whole JSONL file or nothing."""
+    write_text(path, "".join(map(_line, rows)))
+
+
+def _line(row: Mapping) -> str:
+    return json.dumps(plain(row), ensure_ascii=False, allow_nan=False) + "\n"
+
+
 def append_jsonl(path: Path, rows: Iterable[Mapping]) -> None:
     """Adds rows to a JSONL file and syncs it."""
     with path.open("a", encoding="utf-8") as file:
-        file.writelines(json.dumps(plain(row), ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+        file.writelines(map(_line, rows))
         file.flush()
         os.fsync(file.fileno())
 

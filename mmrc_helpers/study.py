@@ -176,18 +176,20 @@ def _check_together(runs: Iterable[Run], path: Path) -> None:
                 raise UserError(
                     f"{where}: train.replay_mix: all zero; give one a share, or set train.replay: 0"
                 )
-            _check_batch(phase["batch"], machine, where)
+            if not machine["hostfile"]:  # with one, only the launcher knows how many processes there are
+                micro_batch(phase["batch"], machine["processes"], machine["micro_batch"], f"{where}: ")
 
 
-def _check_batch(batch: int, machine: Mapping, where: str) -> None:
-    """The global batch must divide evenly; how many processes a hostfile gives is not known here."""
-    processes = machine["processes"]
-    micro = min(machine["micro_batch"], max(1, batch // processes))
-    if batch % (processes * micro) and not machine["hostfile"]:
+def micro_batch(batch: int, processes: int, most: int, where: str = "") -> int:
+    """Rows of one process and forward pass, at most `most`. Raises UserError unless the global batch divides
+    into them evenly."""
+    micro = min(most, max(1, batch // processes))
+    if batch % (processes * micro):
         raise UserError(
-            f"{where}: train.batch: {batch} rows do not divide into machine.processes: {processes} x "
+            f"{where}train.batch: {batch} rows do not divide into machine.processes: {processes} x "
             f"machine.micro_batch: {micro}; change one of them"
         )
+    return micro
 
 
 def _study_path(name_or_path: str | Path, folder: Path) -> Path:

@@ -24,7 +24,7 @@ from mmrc_helpers.optimizers import make_optimizer, rate_at
 from mmrc_helpers.probing import merge
 from mmrc_helpers.records import Row, exposure, read_examples, training_rows
 from mmrc_helpers.scratch import scratch_model, scratch_processor
-from mmrc_helpers.study import UserError
+from mmrc_helpers.study import UserError, micro_batch
 from mmrc_helpers.watch import Watch
 from mmrc_helpers.worlds import people as world
 
@@ -97,16 +97,10 @@ def main(folder: Path) -> dict:
 
 
 def start_again(trainer: "PhaseTrainer", folder: Path) -> str | None:
-    """The checkpoint that all processes go on from, as rank 0 finds it; None without one. Rows of
-    metrics.jsonl beyond it go, because they are about to be written again."""
+    """The checkpoint that all processes go on from, as rank 0 finds it; None without one."""
     found = [None]
     if launch.rank() == 0:
         whole = checkpoints.newest_whole(folder / "checkpoints", trainer.layout, launch.warn)
-        rows = store.resume_jsonl(folder / "metrics.jsonl")
-        (folder / "metrics.jsonl").unlink(missing_ok=True)
-        store.append_jsonl(
-            folder / "metrics.jsonl", [row for row in rows if row["step"] <= checkpoints.step_of(whole)]
-        )
         found = [str(whole) if whole else None]
     return broadcast_object_list(found)[0]
 
@@ -183,12 +177,7 @@ def training_arguments(folder: Path, train: Mapping, machine: Mapping, seed: int
     """Trainer settings; gradient accumulation follows from the global batch, an uneven division is a
     UserError."""
     processes = launch.world_size()
-    micro = min(machine["micro_batch"], max(1, train["batch"] // processes))
-    if train["batch"] % (processes * micro):
-        raise UserError(
-            f"train.batch: {train['batch']} rows do not divide into {processes} processes "
-            f"x machine.micro_batch {micro}"
-        )
+    micro = micro_batch(train["batch"], processes, machine["micro_batch"])
     arguments = SFTConfig(
         output_dir=str(folder / "checkpoints"),
         max_steps=train["steps"],
@@ -256,9 +245,8 @@ class Metrics(TrainerCallback):
 
     def on_train_begin(self, args, state, control, **kwargs):
         if state.is_world_process_zero:  # the steps since the checkpoint are done, and logged, again
-            rows = [row for row in store.resume_jsonl(self.path) if row["step"] <= state.global_step]
-            self.path.unlink(missing_ok=True)
-            store.append_jsonl(self.path, rows)
+            rows = store.resume_jsonl(self.path)
+            store.write_jsonl(self.path, [row for row in rows if row["step"] <= state.global_step])
 
     def on_step_end(self, args, state, control, **kwargs):
         launch.progress(state.global_step, state.max_steps)

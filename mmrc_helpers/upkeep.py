@@ -60,7 +60,7 @@ def unused(params_folder: Path = PARAMS_FOLDER) -> list[Path]:
     used |= {store.run_folder(run) for study in studies for run in study.runs}
     for study in studies:
         for run in study.runs:
-            used |= _closure([stages.data_stage(run), *stages.train_stages(run), stages.eval_stage(run)])
+            used |= _closure(stages.stages_of(run))
     for folder in {_finished_name(path) for path in _stage_folders() if not _is_going(path)}:
         if folder not in used and (store.is_claimed(folder) or _is_tracked(folder)):
             used |= _made_from(folder)

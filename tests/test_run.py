@@ -17,7 +17,7 @@ from mmrc_helpers import guard, run, store, study
 
 MAKE_STAGES = """
 import os, time
-from mmrc_helpers import run as runner, store
+from mmrc_helpers import stages, store
 from mmrc_helpers.study import UserError, find_run, load_study
 chosen = find_run(load_study(study), variant, seed)
 with (store.artifacts_root() / "executed").open("a") as file:
@@ -35,7 +35,7 @@ if variant == "waits":
     time.sleep(600)
 """
 FINISH = """
-for stage in runner._stages_of(chosen):
+for stage in stages.stages_of(chosen):
     if not store.is_complete(stage.folder):
         store.finish(store.begin(stage.folder, stage.recipe({})), {})
 print("progress is shown on the terminal")

@@ -54,6 +54,15 @@ def test_check_finds_whole_artifacts_in_order(params, capsys):
     assert capsys.readouterr().out == "3 finished stages, 0 problems\n"
 
 
+def test_every_stage_of_a_study_is_in_use_its_traces_too(params):
+    (params / "traced.yaml").write_text(
+        "model: {source: scratch}\ndynamics: {probes: 2, snapshots: true}\nvariants: {a: {}}\n"
+    )
+    made = [finish(stage) for stage in stages.stages_of(load_study(params / "traced.yaml").runs[0])]
+    assert "dynamics" in {folder.parent.name for folder in made}
+    assert not set(made) & set(upkeep.unused(params))
+
+
 @pytest.mark.parametrize("name", ["content", "recipe.json"])
 @pytest.mark.parametrize("harm", ["removed", "truncated", "changed"])
 def test_check_names_every_file_that_is_damaged_and_the_command_that_mends_it(params, capsys, name, harm):
