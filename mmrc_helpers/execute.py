@@ -2,13 +2,14 @@
 source, with these parameters and these stages. What papermill writes into a notebook is never trusted: it
 takes the cells of a dead kernel for completed."""
 
+import contextlib
 import json
 import multiprocessing
 import os
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +18,8 @@ from mmrc_helpers import disk, guard, store
 from mmrc_helpers.launch import NO_NETWORK
 from mmrc_helpers.outputs import shorten
 from mmrc_helpers.schema import UserError, show
+
+Problem = tuple[str, str]  # the class of an error and its message
 
 
 @dataclass(frozen=True)
@@ -69,72 +72,100 @@ def execute_all(jobs: Sequence[Job]) -> list[Failure]:
     """Executes the notebooks that are not current, in order, up to the first failure. The HTML of one is
     rendered while the next one runs."""
     rendering, failures = [], []
-    try:
+    with contextlib.ExitStack() as children:
         for job in jobs:
             if job.is_current():
                 continue
             print(job.name, flush=True)
-            child, failure = _execute(job)
-            rendering.append((job, child))
-            if failure:
+            wait_until = children.enter_context(_child(job))
+            if failure := wait_until("executed it"):
                 failures.append(failure)
                 break
-        for job, child in rendering:
-            child.join()
-            if child.exitcode and not failures:
-                failures.append(Failure(job, "HTML", "its HTML page could not be made; see above"))
-    except BaseException:  # whatever ends us early ends the children too
-        for _, child in rendering:
-            child.kill()
-        raise
-    return failures
+            rendering.append(wait_until)
+        pages = [wait_until("rendered its page") for wait_until in rendering]
+    return failures + [failure for failure in pages if failure]
 
 
-def _execute(job: Job) -> tuple[multiprocessing.Process, Failure | None]:
-    """Returns when the notebook has been executed, with the process that goes on to its HTML page."""
+@contextlib.contextmanager
+def _child(job: Job) -> Iterator[Callable[[str], Failure | None]]:
+    """A process that executes the notebook and then renders its page; entering gives a function that waits
+    for the next of the two. It does not outlive the context."""
     import nbconvert  # noqa: F401  loaded here once, so that no child has to
     import papermill  # noqa: F401
 
     heard, said = multiprocessing.Pipe(duplex=False)
-    child = multiprocessing.get_context("fork").Process(target=_execute_and_render, args=(job, said))
-    child.start()
-    said.close()
-    try:
-        problem = heard.recv()
-    except EOFError:
-        problem = ("Killed", "the process that executed it was killed")
-    except BaseException:
-        child.kill()
-        raise
-    return child, Failure(job, *problem) if problem else None
+
+    def wait_until(done: str) -> Failure | None:
+        try:
+            problem = heard.recv()
+        except EOFError:
+            problem = ("Killed", f"the process that {done} was killed, or failed as shown above")
+        return Failure(job, *problem) if problem else None
+
+    # Sockets in a private folder: no TCP port for others to reach or to race for. It is ours and not the
+    # child's, so that it goes when the child is killed.
+    with tempfile.TemporaryDirectory(prefix="mmrc-") as sockets:
+        arguments = (job, f"{sockets}/kernel", said)
+        child = multiprocessing.get_context("fork").Process(target=_execute_and_render, args=arguments)
+        child.start()
+        said.close()
+        try:
+            yield wait_until
+        except BaseException:  # whatever ends us early ends the child too
+            child.kill()
+            raise
+        finally:
+            child.join()
 
 
-def _execute_and_render(job: Job, said) -> None:
-    """In a child: executes the notebook, says what is wrong or None, renders the page and leaves the mark."""
-    from mmrc_helpers.report import render_html
-
+def _execute_and_render(job: Job, sockets: str, said) -> None:
+    """In a child: executes the notebook, says what is wrong or None, then the same for the page."""
     guard.prctl(guard.SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     own = {"PYTHONPATH": os.pathsep.join([str(store.REPOSITORY), os.environ.get("PYTHONPATH", "")])}
     os.environ.update(NO_NETWORK, JUPYTER_PREFER_ENV_PATH="1", PYDEVD_DISABLE_FILE_VALIDATION="1", **own)
+    problem = _problem_of(job, lambda: _execute(job, sockets))
+    said.send(problem)
+    if not problem:
+        said.send(_problem_of(job, lambda: _render(job)))
+
+
+def _problem_of(job: Job, step: Callable[[], Problem | None]) -> Problem | None:
+    """What is wrong after a step; a full disk is named as such, however the library below put it."""
+    try:
+        problem = step()
+    except OSError as error:
+        if error.errno not in disk.FULL:
+            raise
+        problem = ("OSError", str(error))
+    if problem and problem[0] != "UserError" and disk.is_full(job.output.parent):
+        problem = ("UserError", str(disk.full(job.output.parent)))
+    return problem
+
+
+def _execute(job: Job, sockets: str) -> Problem | None:
     store.make_folder(job.output.parent)
     job.mark_file.unlink(missing_ok=True)
     part, failed = job.output.with_suffix(".part.ipynb"), job.output.with_suffix(".failed.ipynb")
-    problem = _papermill(job, part) or _unfinished(part)
+    problem = _papermill(job, part, sockets) or _unfinished(part)
     if problem and part.exists():
         part.replace(failed)
-        problem = (problem[0], f"{problem[1]}\nThe notebook so far: {show(failed)}")
-    elif not problem:
+        return problem[0], f"{problem[1]}\nThe notebook so far: {show(failed)}"
+    if not problem:
         failed.unlink(missing_ok=True)
         shorten(part)
         part.replace(job.output)
-    said.send(problem)
-    if not problem:
-        render_html(job.output, job.page)
-        store.write_json(job.mark_file, job.full_mark())
+    return problem
 
 
-def _papermill(job: Job, output: Path) -> tuple[str, str] | None:
+def _render(job: Job) -> None:
+    from mmrc_helpers.report import render_html
+
+    render_html(job.output, job.page)
+    store.write_json(job.mark_file, job.full_mark())
+
+
+def _papermill(job: Job, output: Path, sockets: str) -> Problem | None:
     """Executes the notebook; the error's class and message, if any."""
     import papermill
     from nbclient.exceptions import DeadKernelError
@@ -142,19 +173,16 @@ def _papermill(job: Job, output: Path) -> tuple[str, str] | None:
     from traitlets.config import Config
 
     try:
-        with tempfile.TemporaryDirectory(prefix="mmrc-") as sockets:
-            # Sockets in a private folder: no TCP port for others to reach or to race for.
-            kernel = {"transport": "ipc", "ip": f"{sockets}/kernel"}
-            papermill.execute_notebook(
-                job.source,
-                output,
-                job.parameters,
-                kernel_name="python3",
-                cwd=store.REPOSITORY,
-                progress_bar=False,
-                stdout_file=_terminal(),
-                config=Config({"KernelManager": kernel}),
-            )
+        papermill.execute_notebook(
+            job.source,
+            output,
+            job.parameters,
+            kernel_name="python3",
+            cwd=store.REPOSITORY,
+            progress_bar=False,
+            stdout_file=_terminal(),
+            config=Config({"KernelManager": {"transport": "ipc", "ip": sockets}}),
+        )
     except PapermillExecutionError as error:
         return error.ename, f"{error.ename}: {error.evalue}" if error.ename != "UserError" else error.evalue
     except DeadKernelError:
@@ -171,7 +199,7 @@ def _terminal():
     )
 
 
-def _unfinished(notebook: Path) -> tuple[str, str] | None:
+def _unfinished(notebook: Path) -> Problem | None:
     """Our own look at whether every code cell was executed."""
     cells = [cell for cell in json.loads(notebook.read_text())["cells"] if cell["cell_type"] == "code"]
     for number, cell in enumerate(cells, 1):

@@ -14,7 +14,12 @@ from mmrc_helpers.schema import UserError, check_known, listed, show
 from mmrc_helpers.study import PARAMS_FOLDER, Run, Study, content_key, load_study, plain
 
 NOTEBOOKS = store.REPOSITORY / "notebooks"
-OF_A_RUN = ("01_data", "02_train", "03_evaluate", "04_dynamics")
+OF_A_RUN = {  # a notebook of a run → the kinds of stages that it makes or shows
+    "01_data": ("data",),
+    "02_train": ("data", "train"),
+    "03_evaluate": ("data", "train", "eval"),
+    "04_dynamics": ("data", "train", "dynamics"),
+}
 OF_A_STUDY = "05_report"
 
 
@@ -81,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, help="only this seed")
     parser.add_argument(
         "--redo",
-        choices=("data", "train", "eval", "notebooks", "report"),
+        choices=(*stages.MODULES, "notebooks", "report"),
         help="make these stages and what is made from them again, or execute notebooks again",
     )
     parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
@@ -105,17 +110,14 @@ def _chosen(study: Study, variant: str | None, seed: int | None) -> list[Run]:
 def _jobs_of_run(study: Study, run: Run, notebooks: Path) -> list[Job]:
     parameters = {"study": _study_argument(study), "variant": run.variant, "seed": run.seed}
     hashed = {key: value for key, value in run.params.items() if key not in ("machine", "train")}
-    mark = {
-        "parameters": parameters,
-        "params": content_key("run", 1, hashed, []),
-        "stages": [_relative(stage.folder) for stage in stages.stages_of(run)],
-    }
-    sources = [notebooks / f"{name}.ipynb" for name in OF_A_RUN]
-    return [
-        Job(source, store.run_folder(run) / source.name, parameters, {"notebook": _sum(source), **mark})
-        for source in sources
-        if source.exists()
-    ]
+    params, made, jobs = content_key("run", 1, hashed, []), stages.stages_of(run), []
+    for name, kinds in OF_A_RUN.items():
+        source = notebooks / f"{name}.ipynb"
+        if source.exists():
+            shown = [_relative(stage.folder) for stage in made if stage.kind in kinds]
+            mark = {"notebook": _sum(source), "parameters": parameters, "params": params, "stages": shown}
+            jobs.append(Job(source, store.run_folder(run) / source.name, parameters, mark))
+    return jobs
 
 
 def _report_job(study: Study, notebooks: Path) -> Job:
@@ -148,11 +150,12 @@ def _forget(what: str, study: Study, runs: Sequence[Run], notebooks: Path) -> No
             job.mark_file.unlink(missing_ok=True)
         return
     forgotten = set()
-    for stage in (
-        stage for run in runs for stage in stages.stages_of(run)
-    ):  # in the order they are made from each other
+    inputs_first = [stage for run in runs for stage in stages.stages_of(run)]
+    for stage in inputs_first:
         if stage.kind == what or any(needed.folder in forgotten for needed in stage.inputs.values()):
             forgotten.add(stage.folder)
+    if not forgotten:
+        raise UserError(f"--redo {what}: no run has a stage of this kind; `--dry-run` lists them all")
     for folder in forgotten:
         store.forget(folder)
 

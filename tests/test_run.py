@@ -55,7 +55,7 @@ def place(tmp_path, monkeypatch) -> Path:
     (tmp_path / "artifacts").mkdir()
     (tmp_path / "params").mkdir()
     shutil.copy(study.PARAMS_FOLDER / "base.yaml", tmp_path / "params")
-    write_notebook(tmp_path, "01_data", [MAKE_STAGES, BEHAVE, FINISH])
+    write_notebook(tmp_path, "03_evaluate", [MAKE_STAGES, BEHAVE, FINISH])
     write_notebook(tmp_path, "05_report", [REPORT])
     return tmp_path
 
@@ -81,7 +81,7 @@ def command(place: Path, *more: str) -> list[str]:
 
 
 def executed(place: Path) -> list[str]:
-    """The runs whose notebook 01 was executed, in order."""
+    """The runs whose notebook 03 was executed, in order."""
     path = place / "artifacts" / "executed"
     return path.read_text().split() if path.exists() else []
 
@@ -94,10 +94,10 @@ def test_a_study_is_executed_rendered_and_judged_once(place, capfd):
     assert "progress is shown on the terminal" in said
     folder = place / "artifacts" / "studies" / "mini"
     names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    notebooks = {f"a-s{seed}/01_data.{kind}" for seed in (0, 1) for kind in ("ipynb", "html", "json")}
+    notebooks = {f"a-s{seed}/03_evaluate.{kind}" for seed in (0, 1) for kind in ("ipynb", "html", "json")}
     assert names == {*notebooks, "report.ipynb", "report.html", "report.json", "verdict.json", "index.html"}
     index = (folder / "index.html").read_text()
-    assert index.count("finished") == 3 and "unfinished" not in index and 'href="a-s1/01_data.html"' in index
+    assert index.count("finished") == 3 and "unfinished" not in index and 'href="a-s1/03_evaluate.html"' in index
 
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.*") if path.name != "index.html"}
     began = time.monotonic()
@@ -105,7 +105,7 @@ def test_a_study_is_executed_rendered_and_judged_once(place, capfd):
         [sys.executable, "-m", "mmrc_helpers.run", *command(place)], capture_output=True, text=True
     )
     assert again.returncode == 0 and time.monotonic() - began < 5
-    assert "verdict: inconclusive" in again.stdout and "01_data" not in again.stdout
+    assert "verdict: inconclusive" in again.stdout and "03_evaluate" not in again.stdout
     assert executed(place) == ["a-s0", "a-s1"]
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
@@ -115,26 +115,26 @@ def test_a_failing_run_does_not_stop_the_others(place, capfd):
     assert run.main(command(place)) == 1
     said = capfd.readouterr().out
     assert executed(place) == ["raises-s0", "dies-s0", "blames-s0", "good-s0"]
-    assert "FAILED raises-s0/01_data: ValueError: the sky fell" in said
-    assert "FAILED dies-s0/01_data: its kernel died" in said
-    assert "FAILED blames-s0/01_data: models/big: there is no model here; download one" in said
-    assert "01_data.failed.ipynb" in said
+    assert "FAILED raises-s0/03_evaluate: ValueError: the sky fell" in said
+    assert "FAILED dies-s0/03_evaluate: its kernel died" in said
+    assert "FAILED blames-s0/03_evaluate: models/big: there is no model here; download one" in said
+    assert "03_evaluate.failed.ipynb" in said
     assert "the report waits for raises-s0, dies-s0, blames-s0\n4 runs in " in said
     assert said.rstrip().endswith("3 failed")
     folder = place / "artifacts" / "studies" / "mini"
-    assert not (folder / "dies-s0" / "01_data.ipynb").exists() and not (folder / "report.html").exists()
+    assert not (folder / "dies-s0" / "03_evaluate.ipynb").exists() and not (folder / "report.html").exists()
 
     (place / "artifacts" / "mended").touch()
     assert run.main(command(place)) == 2  # what is left to fail is the user's to mend
     assert executed(place)[4:] == ["raises-s0", "dies-s0", "blames-s0"]
-    assert not (folder / "raises-s0" / "01_data.failed.ipynb").exists()
+    assert not (folder / "raises-s0" / "03_evaluate.failed.ipynb").exists()
 
 
 def test_a_swallowed_error_is_not_a_finished_notebook(place, capfd):
     write_study(place, "a: {}")
-    write_notebook(place, "01_data", [MAKE_STAGES, "1 / 0", FINISH], tags=["raises-exception"])
+    write_notebook(place, "03_evaluate", [MAKE_STAGES, "1 / 0", FINISH], tags=["raises-exception"])
     assert run.main(command(place)) == 1
-    assert "FAILED a-s0/01_data: ZeroDivisionError: division by zero" in capfd.readouterr().out
+    assert "FAILED a-s0/03_evaluate: ZeroDivisionError: division by zero" in capfd.readouterr().out
 
 
 def test_only_what_changed_is_executed_again(place):
@@ -143,7 +143,7 @@ def test_only_what_changed_is_executed_again(place):
     write_study(place, "a: {evaluate.orders: 2}, b: {}", "machine: {processes: 2}")
     assert run.main(command(place)) == 0
     assert executed(place) == ["a-s0", "b-s0", "a-s0"]
-    write_notebook(place, "01_data", [MAKE_STAGES, FINISH])
+    write_notebook(place, "03_evaluate", [MAKE_STAGES, FINISH])
     assert run.main(command(place, "--variant", "b", "--seed", "0")) == 0
     assert executed(place) == ["a-s0", "b-s0", "a-s0", "b-s0"]
     data = sorted((place / "artifacts" / "data").iterdir())
@@ -157,7 +157,7 @@ def test_only_what_changed_is_executed_again(place):
 def test_a_damaged_notebook_page_or_mark_is_made_again(place, kind):
     write_study(place, "a: {}")
     assert run.main(command(place)) == 0
-    path = place / "artifacts" / "studies" / "mini" / "a-s0" / f"01_data.{kind}"
+    path = place / "artifacts" / "studies" / "mini" / "a-s0" / f"03_evaluate.{kind}"
     whole = path.stat().st_size
     for damage in (whole // 2, 0):
         os.truncate(path, damage)
@@ -169,16 +169,16 @@ def test_a_damaged_notebook_page_or_mark_is_made_again(place, kind):
 def test_progress_is_one_line_and_too_much_text_lies_beside_the_notebook(place, capfd):
     write_study(place, "a: {}")
     progress = "print('1/2', end='\\r', flush=True)\nprint('2/2')"
-    write_notebook(place, "01_data", [MAKE_STAGES, progress, "print('x' * 3_000_000)", FINISH])
+    write_notebook(place, "03_evaluate", [MAKE_STAGES, progress, "print('x' * 3_000_000)", FINISH])
     assert run.main(command(place)) == 0
     assert "1/2\n2/2\n" in capfd.readouterr().out  # no terminal, so nothing is written over
     folder = place / "artifacts" / "studies" / "mini" / "a-s0"
-    cells = json.loads((folder / "01_data.ipynb").read_text())["cells"]
+    cells = json.loads((folder / "03_evaluate.ipynb").read_text())["cells"]
     shown = [out["text"] for cell in cells for out in cell.get("outputs", ()) if "text" in out]
     assert shown[0] == "2/2\n" and len(shown[1]) == 500_000
-    (whole,) = folder.glob("01_data.cell*.txt")
+    (whole,) = folder.glob("03_evaluate.cell*.txt")
     assert whole.name in shown[2] and whole.stat().st_size == 3_000_001
-    assert whole.name in (folder / "01_data.html").read_text()
+    assert whole.name in (folder / "03_evaluate.html").read_text()
 
 
 def test_redo_forgets_a_stage_and_what_is_made_from_it(place, capfd):
@@ -187,7 +187,7 @@ def test_redo_forgets_a_stage_and_what_is_made_from_it(place, capfd):
     stages = [next((place / "artifacts" / kind).iterdir()) for kind in ("data", "eval")]
     made = {path: path.stat().st_mtime_ns for path in stages}
     assert run.main(command(place, "--redo", "data", "--dry-run")) == 0
-    plan = f"  there    data/{stages[0].name}\n  there    eval/{stages[1].name}\n  current  a-s0/01_data\n"
+    plan = f"  there    data/{stages[0].name}\n  there    eval/{stages[1].name}\n  current  a-s0/03_evaluate\n"
     assert capfd.readouterr().out.endswith(plan)
     assert run.main(command(place, "--redo", "eval")) == 0
     assert [made[path] == path.stat().st_mtime_ns for path in stages] == [True, False]
@@ -197,6 +197,18 @@ def test_redo_forgets_a_stage_and_what_is_made_from_it(place, capfd):
     assert len(executed(place)) == 3
     assert run.main(command(place, "--redo", "notebooks")) == 0
     assert len(executed(place)) == 4
+
+
+def test_a_notebook_is_executed_again_only_for_the_stages_that_it_shows(place, capfd):
+    write_study(place, "a: {}")
+    write_notebook(place, "01_data", ["print('nothing but data')"])
+    assert run.main(command(place)) == 0
+    capfd.readouterr()
+    assert run.main(command(place, "--redo", "eval")) == 0
+    said = capfd.readouterr().out
+    assert "a-s0/03_evaluate\n" in said and "01_data" not in said
+    assert run.main(command(place, "--redo", "dynamics")) == 2
+    assert "--redo dynamics: no run has a stage of this kind" in capfd.readouterr().err
 
 
 def start_waiting(place: Path) -> tuple[subprocess.Popen, list[int]]:
@@ -230,7 +242,7 @@ def test_whatever_ends_the_runner_ends_its_kernels_and_nothing_counts_as_finishe
     assert runner.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[number]
     assert "Traceback" not in said
     folder = place / "artifacts" / "studies" / "mini" / "waits-s0"
-    assert not list(folder.glob("01_data.ipynb")) + list(folder.glob("*.json"))
+    assert not list(folder.glob("03_evaluate.ipynb")) + list(folder.glob("*.json"))
 
 
 def test_a_killed_kernel_fails_its_notebook(place, capfd):
@@ -238,7 +250,7 @@ def test_a_killed_kernel_fails_its_notebook(place, capfd):
     os.kill(int((place / "artifacts" / "waiting").read_text()), signal.SIGKILL)
     runner.communicate(timeout=30)
     assert runner.returncode == 1
-    assert "FAILED waits-s0/01_data: its kernel died" in capfd.readouterr().out
+    assert "FAILED waits-s0/03_evaluate: its kernel died" in capfd.readouterr().out
     assert not any(map(is_alive, below))
 
 
@@ -248,7 +260,7 @@ def test_when_the_process_that_executes_is_ended_its_kernel_ends_too(place, capf
     os.kill(below[0], number)  # the runner's only child
     runner.communicate(timeout=30)
     assert runner.returncode == 1
-    assert "FAILED waits-s0/01_data: " in capfd.readouterr().out
+    assert "FAILED waits-s0/03_evaluate: " in capfd.readouterr().out
     deadline = time.monotonic() + 5
     while any(map(is_alive, below)):
         assert time.monotonic() < deadline, "a kernel outlived its notebook"
@@ -268,7 +280,7 @@ def test_a_place_that_cannot_be_written_is_one_clear_sentence_and_status_2(place
 def test_the_executed_notebook_carries_its_parameters(place):
     write_study(place, "a: {seeds: [3]}")
     assert run.main(command(place)) == 0
-    notebook = json.loads((place / "artifacts/studies/mini/a-s3/01_data.ipynb").read_text())
+    notebook = json.loads((place / "artifacts/studies/mini/a-s3/03_evaluate.ipynb").read_text())
     injected = next(
         cell for cell in notebook["cells"] if "injected-parameters" in cell["metadata"].get("tags", [])
     )

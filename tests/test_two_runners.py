@@ -25,7 +25,7 @@ def start(place, *more: str) -> subprocess.Popen:
 
 def test_two_runners_at_once_execute_every_notebook_once(place):
     write_study(place, "a: {}, b: {}")
-    write_notebook(place, "01_data", [MAKE_STAGES, SLOWLY, FINISH])
+    write_notebook(place, "03_evaluate", [MAKE_STAGES, SLOWLY, FINISH])
     runners = [start(place), start(place)]
     said = [runner.communicate(timeout=120)[0] for runner in runners]
     assert [runner.returncode for runner in runners] == [0, 0], said
@@ -33,7 +33,7 @@ def test_two_runners_at_once_execute_every_notebook_once(place):
     assert all("verdict: inconclusive" in text for text in said)
     assert any("waiting for " in text and "which process " in text for text in said)
     folder = place / "artifacts" / "studies" / "mini"
-    for path in (folder / "report.ipynb", *folder.glob("*/01_data.ipynb")):
+    for path in (folder / "report.ipynb", *folder.glob("*/03_evaluate.ipynb")):
         cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
         assert all(cell["execution_count"] for cell in cells)
     assert not list(folder.rglob("*.part*"))
@@ -47,7 +47,7 @@ def test_the_notebooks_of_a_killed_runner_are_taken_over_at_once(place):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     first.send_signal(signal.SIGKILL)
-    write_notebook(place, "01_data", [MAKE_STAGES, BEHAVE.replace("600", "0"), FINISH])
+    write_notebook(place, "03_evaluate", [MAKE_STAGES, BEHAVE.replace("600", "0"), FINISH])
     second = start(place)
     said, _ = second.communicate(timeout=60)
     first.communicate()
