@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -61,8 +61,7 @@ def attempt(fault: Fault, rng: random.Random, study: Study, folder: Path) -> dic
     """
     study.write(fault.launcher)
     began = time.monotonic()
-    with _place(folder, fault) as artifacts:
-        trial = Trial(study, artifacts, folder / "run.log")
+    with _place(folder, fault) as artifacts, closing(Trial(study, artifacts, folder / "run.log")) as trial:
         take_snapshot(study.reference, artifacts, MOMENTS[fault.moment][0])
         struck = _strike(trial, fault, rng, study)
         record = asdict(fault) | {"struck": struck, "orphans": trial.survivors(), "lies": []}

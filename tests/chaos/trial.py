@@ -53,7 +53,7 @@ class Trial:
         try:
             return runner.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            self.kill_all()
+            self.close()
             runner.wait()
             return None
 
@@ -91,10 +91,11 @@ class Trial:
         deadline = time.monotonic() + seconds
         while (alive := self.processes()) and time.monotonic() < deadline:
             time.sleep(0.1)
-        self.kill_all()
+        self.close()
         return [command for command, _, _ in alive.values()]
 
-    def kill_all(self) -> None:
+    def close(self) -> None:
+        """Kills what is still alive."""
         for pid in self.processes():
             _signal(pid, signal.SIGKILL)
 
