@@ -113,7 +113,7 @@ def probing() -> None:
     """Answers probed per second against the loop that prior work runs, and what probes add to training.
 
     The loop asks one question with one answer at a time: picture files are read and encoded anew, every
-    logit of the sequence is made. The model is the embedded one with the adapter of the study reversal.
+    logit of the sequence is made. The model is the embedded one, its weights trained as in the study reversal.
     """
     run = find_run(load_study("reversal"), "forward", 0)
     train, dynamics = plain(run.params["phases"][0]), run.params["dynamics"]
@@ -123,7 +123,10 @@ def probing() -> None:
         small = find_run(load_study("smoke"), "forward", 0)
         data = stages.make(stages.data_stage(small), small.params["machine"], lambda *_, **__: None)
         weights = stages.base_stage(small).folder / "model"
-        model = models.add_lora(models.load_model(weights, run.params["model"]), train)
+        model = models.load_model(weights, run.params["model"])
+        if train["lora_r"]:
+            model = models.add_lora(model, train)
+        models.vision_part(model).requires_grad_(not train["freeze_vision"])
         models.choose_attention(model, CPU)
         processor = models.load_processor(weights, run.params["model"])
         prober = Prober(model, processor, data, train, dynamics, CPU, 32)
@@ -184,7 +187,6 @@ def _training_step(model, processor, data: Path, train: dict) -> tuple[int, floa
     shown = rows[: 3 * train["batch"]]
     names = sorted({name for row in shown for e in row.examples for name in e.images})
     encoder = Encoder(processor, Pictures(data / "images", names, processor), {})
-    models.vision_part(model).requires_grad_(False)
     encoder.pictures.freeze(models.base_model(model), CPU)
     tokens, optimizer = (
         encoder.tokens([encoder.chat(row.examples) for row in shown]),
