@@ -65,10 +65,10 @@ def run_study(study: Study, runs: Sequence[Run], notebooks: Path = NOTEBOOKS) ->
             failures += execute_all(_jobs_of_run(study, run, notebooks))
     missing = [run for run in study.runs if not _is_current(study, run, notebooks)]
     report = _report_job(study, notebooks)
-    if not missing:
-        with store.claim(store.study_folder(study.name)):
+    with store.claim(store.study_folder(study.name)):
+        if not missing:
             failures += execute_all([report])
-    _write_index(study, notebooks)
+        _write_index(study, notebooks)
     for failure in failures:
         print(f"\nFAILED {failure.job.name}: {failure.message}")
     if missing:

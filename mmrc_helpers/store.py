@@ -89,6 +89,7 @@ def claim(folder: Path, echo: Callable[[str], None] = print, wait: bool = True) 
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()} (since {time.strftime('%F %T')})")
         file.flush()
+        _remove_torn(folder)
         yield
 
 
@@ -115,8 +116,7 @@ def begin(folder: Path, recipe: Mapping) -> Path:
     if part.exists() and not _is_of(part, recipe):
         shutil.rmtree(part)
     make_folder(part)
-    for torn in part.glob(".*.[0-9]*"):  # what a killed `write_text` left
-        torn.unlink()
+    _remove_torn(part)
     write_json(part / "recipe.json", recipe)
     return part
 
@@ -191,11 +191,21 @@ def input_folder(folder: Path, name: str, missing_ok: bool = False) -> Path | No
 def write_text(path: Path, text: str) -> None:
     """Writes a whole text file or nothing: beside it, then synced and renamed."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with beside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    try:
+        with beside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def _remove_torn(folder: Path) -> None:
+    """Removes what a killed `write_text` left in a folder that nobody else writes into."""
+    for torn in folder.glob(".*.[0-9]*"):
+        torn.unlink()
 
 
 def write_json(path: Path, content) -> None:

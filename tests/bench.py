@@ -113,7 +113,7 @@ def probing() -> None:
     """Answers probed per second against the loop that prior work runs, and what probes add to training.
 
     The loop asks one question with one answer at a time: picture files are read and encoded anew, every
-    logit of the sequence is made. The model is the embedded one, its weights trained as in the study reversal.
+    logit of the sequence is made. The model is the embedded one, trained as in reversal.
     """
     run = find_run(load_study("reversal"), "forward", 0)
     train, dynamics = plain(run.params["phases"][0]), run.params["dynamics"]

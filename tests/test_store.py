@@ -207,7 +207,18 @@ def test_json_is_written_whole_or_not_at_all(tmp_path):
     store.write_json(path, {"a": (1, 2)})
     with pytest.raises(ValueError):
         store.write_json(path, {"a": float("nan")})
-    assert json.loads(path.read_text()) == {"a": [1, 2]}
+    with pytest.raises(UnicodeEncodeError):
+        store.write_text(path, "half of a pair: \ud800")
+    assert json.loads(path.read_text()) == {"a": [1, 2]} and list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_claim(artifacts):
+    folder = store.study_folder("reversal")
+    store.make_folder(folder)
+    store.write_json(folder / "verdict.json", {})
+    (folder / ".index.html.123").write_text("<ht")
+    with store.claim(folder):
+        assert [path.name for path in folder.iterdir()] == ["verdict.json"]
 
 
 def test_a_place_that_cannot_be_written_is_a_clear_error(tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ import random
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -237,6 +238,8 @@ def main() -> int:
         "--results", type=Path, help="JSONL to go on from (default: artifacts/chaos-SEED.jsonl)"
     )
     options = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):  # shells start background jobs with SIGINT ignored
+        signal.signal(number, lambda number, frame: sys.exit(128 + number))
     results = options.results or store.REPOSITORY / "artifacts" / f"chaos-{options.seed}.jsonl"
     records = campaign(options.count, options.seed, results)
     print(table(records))
