@@ -126,7 +126,10 @@ def _judge(trial: Trial, fault: Fault, struck: dict) -> dict:
     found = differences(trial.study.reference, trial.artifacts)
     if code == 0 and not found and not again:
         return {"outcome": "same"}
-    name = Path(struck["hit"]).name if fault.action in DAMAGES else ""
+    hit = Path(struck["hit"])
+    name = hit.name if fault.action in DAMAGES else ""
+    if name == "made.json":  # its sums against the files: nobody can know which of the two was damaged
+        name = hit.parent.name
     if code and name and name in said and (mend := _mending_command(said)) is not None:
         told, code, said = _sentence(said, name), *_mend(trial, mend)
         found = differences(trial.study.reference, trial.artifacts)
