@@ -181,7 +181,13 @@ def _papermill(job: Job, output: Path, sockets: str) -> Problem | None:
             cwd=store.REPOSITORY,
             progress_bar=False,
             stdout_file=_terminal(),
-            config=Config({"KernelManager": {"transport": "ipc", "ip": sockets}}),
+            config=Config(
+                {
+                    "KernelManager": {"transport": "ipc", "ip": sockets},
+                    # A kernel that is shut down is interrupted first, and some then log that as an error.
+                    "NotebookClient": {"extra_arguments": ["--log-level=CRITICAL"]},
+                }
+            ),
         )
     except PapermillExecutionError as error:
         return error.ename, f"{error.ename}: {error.evalue}" if error.ename != "UserError" else error.evalue
