@@ -78,7 +78,7 @@ def train(run):
     for number, stage in enumerate(stages.train_stages(run), 1):
         folder, phase = stages.make(stage, run.params["machine"]), stage.params["train"]
         seconds = store.read_json(folder / "made.json")["seconds"]
-        last = store.read_jsonl(folder / "metrics.jsonl")[-1]
+        last = store.read_jsonl(store.check(folder, "*.json*") / "metrics.jsonl")[-1]
         row = {"phase": number, "method": phase["method"], "cells": ", ".join(phase["cells"])}
         steps = store.read_json(folder / "exposure.json")["rows"] // phase["batch"]
         row |= {"steps": steps, "last loss": round(last["loss"], 4), "minutes": round(seconds / 60, 2)}
@@ -97,7 +97,7 @@ def show_batch(run):
     phases = stages.train_stages(run)
     if not phases:
         return _note("No phases, so no batch: this variant is the untrained control.")
-    rows = store.read_json(phases[-1].folder / "batch.json")
+    rows = store.read_json(store.check(phases[-1].folder, "batch.json") / "batch.json")
     return _html(sheets.batch(rows, reading.images(run), reading.names(run)))
 
 

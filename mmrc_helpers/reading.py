@@ -103,11 +103,13 @@ def losses(run: Run) -> pd.DataFrame:
 def traces(opened: Run | Study) -> dict[str, pd.DataFrame]:
     """The tables of `traces.read_run` of a run, or of all finished runs of a study, with variant and seed;
     empty where nothing was traced."""
-    found = [
-        {name: table.assign(variant=run.variant, seed=run.seed) for name, table in tables.items()}
-        for run in ((opened,) if isinstance(opened, Run) else opened.runs)
-        if (folders := stages.traces_folders(run)) and (tables := read_run(folders))
-    ] or [{name: table.assign(variant="", seed=0) for name, table in read_run(()).items()}]
+    found = []
+    for run in (opened,) if isinstance(opened, Run) else opened.runs:
+        if folders := [store.check(of, "dynamics/*.parquet") for of in stages.traces_folders(run)]:
+            tables = read_run(folders)
+            found.append({name: t.assign(variant=run.variant, seed=run.seed) for name, t in tables.items()})
+    if not found:
+        found = [{name: table.assign(variant="", seed=0) for name, table in read_run(()).items()}]
     return {name: pd.concat([tables[name] for tables in found], ignore_index=True) for name in found[0]}
 
 
@@ -146,12 +148,16 @@ def trace_table(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
 def exposure(opened: Run | Study) -> pd.DataFrame:
     """What finished training showed, one row per variant (means over seeds)."""
     rows = [
-        {"variant": run.variant, "seed": run.seed, **store.read_json(stage.folder / "exposure.json")}
+        {"variant": run.variant, "seed": run.seed, **_shown(stage.folder)}
         for run in ((opened,) if isinstance(opened, Run) else opened.runs)
         for stage in stages.train_stages(run)
         if store.is_complete(stage.folder)
     ]
     return metrics.exposure(rows)
+
+
+def _shown(folder: Path) -> dict:
+    return store.read_json(store.check(folder, "exposure.json") / "exposure.json")
 
 
 def taught(study: Study) -> dict[str, str]:

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from fnmatch import fnmatch
 from importlib import metadata
 from pathlib import Path
 
@@ -157,17 +158,31 @@ def forget(folder: Path, wait: bool = True) -> None:
 def damage(folder: Path) -> list[str]:
     """What is wrong with a finished stage: one sentence for every file that is missing or not as written,
     with the command that mends it."""
-    files = read_json(folder / "made.json")["files"]
+    try:
+        files = _manifest(folder)
+    except UserError as error:
+        return [str(error)]
     return [f"{problem}; {_mend(folder)}" for problem in disk.unlike(folder, files)]
 
 
-def check(folder: Path, *names: str) -> Path:
-    """The finished stage, after comparing these files (all, if none is named) with its manifest. Raises
-    UserError naming the first that is missing or not as written, and the command that mends it."""
-    files = read_json(folder / "made.json")["files"]
-    for problem in disk.unlike(folder, {name: files[name] for name in names or files}):
+def check(folder: Path, *patterns: str) -> Path:
+    """The finished stage, after comparing its recipe and the files of these patterns (all, if there are none)
+    with its manifest. Raises UserError naming the first that is missing or not as written, and the command
+    that mends it."""
+    wanted = ("recipe.json", *patterns) if patterns else ("*",)
+    files = {n: of for n, of in _manifest(folder).items() if any(fnmatch(n, pattern) for pattern in wanted)}
+    for problem in disk.unlike(folder, files):
         raise UserError(f"{problem}; {_mend(folder)}")
     return folder
+
+
+def _manifest(folder: Path) -> dict:
+    """{file: [bytes, SHA-256]} of a finished stage. Raises UserError if made.json is damaged."""
+    path = folder / "made.json"
+    try:
+        return read_json(path)["files"]
+    except (KeyError, TypeError):
+        raise UserError(f"{show(path)} is damaged; {_mend(folder)}") from None
 
 
 def read_recipe(folder: Path) -> dict:

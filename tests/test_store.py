@@ -175,6 +175,20 @@ def test_damage_names_every_file_that_is_not_as_written(folder):
     first, second = store.damage(folder)
     assert "examples.jsonl is missing" in first and "rm -r" in first
     assert "a.png is not what was written" in second
+    for half in ('{"seconds": 1}', "{"):
+        (folder / "made.json").write_text(half)
+        (found,) = store.damage(folder)
+        assert "made.json is damaged" in found and "rm -r" in found
+
+
+@pytest.mark.parametrize("harmed", ["recipe.json", "images/a.png"])
+def test_check_compares_the_recipe_and_the_named_files_only(folder, harmed):
+    make(folder)
+    (folder / "examples.jsonl").write_text("")
+    assert store.check(folder, "images/*.png") == folder
+    (folder / harmed).write_text("{}")
+    with pytest.raises(UserError, match=f"{harmed} is not what was written; .*rm -r"):
+        store.check(folder, "images/*.png")
 
 
 def test_a_truncated_row_names_file_line_and_the_command_that_mends_it(folder):

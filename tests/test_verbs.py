@@ -116,6 +116,27 @@ def test_a_broken_picture_is_named(run, monkeypatch):
         path.write_bytes(whole)
 
 
+@pytest.mark.parametrize(
+    ("name", "verbs"),
+    [
+        ("metrics.jsonl", (mm.train, mm.plot_loss)),
+        ("exposure.json", (mm.check_exposure, mm.show_provenance)),
+        ("batch.json", (mm.show_batch,)),
+        ("dynamics/logprobs.parquet", (mm.trace, mm.plot_curves)),
+    ],
+)
+def test_what_training_left_is_compared_before_it_is_shown(run, name, verbs):
+    path = stages.train_stages(run)[-1].folder / name
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"0", b"1", 1))
+    try:
+        for verb in verbs:
+            with pytest.raises(UserError, match=f"{name} is not what was written; .*rm -r"):
+                verb(run)
+    finally:
+        path.write_bytes(whole)
+
+
 def mm_images(run):
     from mmrc_helpers import reading
 
