@@ -3,9 +3,11 @@ source, with these parameters and these stages. What papermill writes into a not
 takes the cells of a dead kernel for completed."""
 
 import contextlib
+import fcntl
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -104,7 +106,7 @@ def _child(job: Job) -> Iterator[Callable[[str], Failure | None]]:
 
     # Sockets in a private folder: no TCP port for others to reach or to race for. It is ours and not the
     # child's, so that it goes when the child is killed.
-    with tempfile.TemporaryDirectory(prefix="mmrc-") as sockets:
+    with private_folder() as sockets:
         arguments = (job, f"{sockets}/kernel", said)
         child = multiprocessing.get_context("fork").Process(target=_execute_and_render, args=arguments)
         child.start()
@@ -116,6 +118,18 @@ def _child(job: Job) -> Iterator[Callable[[str], Failure | None]]:
             raise
         finally:
             child.join()
+
+
+@contextlib.contextmanager
+def private_folder() -> Iterator[str]:
+    """A temporary folder that goes with us; those of killed processes, whose locks are free, go now."""
+    for owner in Path(tempfile.gettempdir()).glob("mmrc-*/owner"):
+        with contextlib.suppress(OSError), owner.open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(owner.parent)
+    with tempfile.TemporaryDirectory(prefix="mmrc-") as folder, (Path(folder) / "owner").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield folder
 
 
 def _execute_and_render(job: Job, sockets: str, said) -> None:

@@ -7,13 +7,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import nbformat
 import pytest
 
-from mmrc_helpers import guard, run, store, study
+from mmrc_helpers import execute, guard, run, store, study
 
 MAKE_STAGES = """
 import os, time
@@ -210,6 +211,17 @@ def test_a_notebook_is_executed_again_only_for_the_stages_that_it_shows(place, c
     assert "a-s0/03_evaluate\n" in said and "01_data" not in said
     assert run.main(command(place, "--redo", "dynamics")) == 2
     assert "--redo dynamics: no run has a stage of this kind" in capfd.readouterr().err
+
+
+def test_temporary_folders_of_killed_processes_go_and_those_of_living_ones_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with execute.private_folder() as living:
+        killed = tmp_path / "mmrc-killed"
+        killed.mkdir()
+        (killed / "owner").touch()
+        with execute.private_folder() as ours:
+            assert sorted(tmp_path.iterdir()) == sorted((Path(living), Path(ours)))
+    assert not any(tmp_path.iterdir())
 
 
 def start_waiting(place: Path) -> tuple[subprocess.Popen, list[int]]:
