@@ -11,6 +11,7 @@ from pathlib import Path
 
 POLL_SECONDS = 0.1
 SET_PDEATHSIG, SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
+MARK = "MMRC_GUARD"  # in the environment of everything that a guard started: its process id
 
 
 def prctl(option: int, value: int) -> None:
@@ -21,6 +22,7 @@ def prctl(option: int, value: int) -> None:
 
 def guard(owner: int, command: list[str]) -> int:
     """Runs `command` until it ends or our parent `owner` dies; returns its exit status as shells give it."""
+    os.environ[MARK] = str(os.getpid())
     prctl(SET_CHILD_SUBREAPER, 1)  # orphans of the command become our children, so they can be found
     signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(128 + signum))
     launcher = os.fork()
@@ -65,16 +67,55 @@ def _kill_all_below(ancestor: int) -> None:
         _ended_children()
 
 
+def die_with_parent() -> None:
+    """Ends a process below a guard the moment its parent dies, and now if the guard is dead already: nothing
+    tied the process to them while it loaded its modules. Started by hand, it may outlive its shell."""
+    if sys.platform == "linux" and MARK in os.environ:
+        prctl(SET_PDEATHSIG, signal.SIGKILL)
+        if _parent(int(os.environ[MARK])) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def kill_marked(guard: int) -> None:
+    """Kills what a guard that was killed itself has left, wherever it hangs in the tree of processes."""
+    mark, deadline = f"{MARK}={guard}".encode(), time.monotonic() + 5
+    while (alive := _having(mark)) and time.monotonic() < deadline:
+        for pid in alive:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        time.sleep(0.01)
+
+
+def _having(mark: bytes) -> list[int]:
+    """Processes of ours with this variable in their environment."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if mark in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
+        except OSError:  # it ended while we looked, or is somebody else's
+            continue
+    return found
+
+
+def _parent(pid: int) -> int | None:
+    """The parent of a living process; None if there is no such process, or only its zombie."""
+    try:
+        state, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
+    except OSError:
+        return None
+    return None if state == "Z" else int(parent)
+
+
 def descendants(ancestor: int) -> list[int]:
     """The living processes that `ancestor` started, directly or not."""
     children: dict[int, list[int]] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, parent = path.read_text().rpartition(")")[2].split()[:2]
-        except OSError:  # it ended while we looked
-            continue
-        if state != "Z":
-            children.setdefault(int(parent), []).append(int(path.parent.name))
+    for path in Path("/proc").glob("[0-9]*"):
+        pid = int(path.name)
+        if (parent := _parent(pid)) is not None:
+            children.setdefault(parent, []).append(pid)
     found, todo = [], [ancestor]
     while todo:
         new = children.get(todo.pop(), [])

@@ -142,7 +142,7 @@ def _environment(folder: Path, machine: Mapping) -> dict[str, str]:
     outer = {
         name: value for name, value in os.environ.items() if name not in ("RANK", "LOCAL_RANK", "WORLD_SIZE")
     }
-    return {**outer, **ours, "MMRC_GUARD": "1"}
+    return {**outer, **ours}
 
 
 def _uses_cuda(machine: Mapping) -> bool:
@@ -251,6 +251,7 @@ def _end(process: subprocess.Popen) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    guard.kill_marked(process.pid)
 
 
 def _relay(log_path: Path, start: int, echo: Callable[..., None]) -> Iterator[None]:

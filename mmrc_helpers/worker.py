@@ -35,7 +35,7 @@ def run_main(main: Callable[[Path], Mapping | None]) -> None:
     if not (folder / "recipe.json").is_file():
         sys.exit(f"usage: python -m {main.__module__} FOLDER   (a folder that holds recipe.json)")
     faulthandler.register(signal.SIGUSR1, all_threads=True)
-    _die_with_launcher()
+    guard.die_with_parent()
     began = time.monotonic()
     with _heartbeat(heartbeat_file(folder, rank())):
         try:
@@ -129,12 +129,6 @@ def _heartbeat(path: Path) -> Iterator[None]:
         _this_rank["heartbeat"] = path
         beat()
         yield
-
-
-def _die_with_launcher() -> None:
-    """Under `run_module`, ends this process the moment its parent dies."""
-    if "MMRC_GUARD" in os.environ:  # by hand, a module may outlive its shell
-        guard.prctl(guard.SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _memory_gb() -> float:

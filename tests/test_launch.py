@@ -51,6 +51,9 @@ def main(folder):
     return {"device": "cpu"}
 
 if __name__ == "__main__":
+    from pathlib import Path
+    (Path(sys.argv[-1]) / f"loading-{os.getpid()}").touch()
+    time.sleep(store.read_recipe(Path(sys.argv[-1]))["do"].get("loading", 0))  # as slow imports would
     launch.run_main(main)
 '''
 
@@ -71,15 +74,15 @@ def run(folder: Path, launcher: str = "python", machine=None, echo=print, **do) 
     return run_module("tiny.work", folder, {**MACHINE, **own, **(machine or {})}, echo)
 
 
-def start_owner(folder: Path, launcher: str, machine=None, **do) -> subprocess.Popen:
-    """Another process that calls `run_module`; returns when all its ranks are at work."""
+def start_owner(folder: Path, launcher: str, machine=None, at="pid-*", **do) -> subprocess.Popen:
+    """Another process that calls `run_module`; returns when all its ranks are at work, or load modules."""
     store.write_json(folder / "recipe.json", {"do": {"steps": 10_000, "pause": 0.05, **do}})
     machine = {**MACHINE, "launcher": launcher, "processes": LAUNCHERS[launcher], **(machine or {})}
     code = (
         f"from mmrc_helpers.launch import run_module; run_module('tiny.work', {str(folder)!r}, {machine!r})"
     )
     owner = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
-    wait_for(lambda: len(list(folder.glob("pid-*"))) == LAUNCHERS[launcher], 60)
+    wait_for(lambda: len(list(folder.glob(at))) == LAUNCHERS[launcher], 60)
     time.sleep(0.2)
     return owner
 
@@ -208,6 +211,18 @@ def test_whoever_is_killed_nothing_survives_and_it_is_no_success(folder, launche
     assert owner.returncode == (-signal.SIGKILL if victim == "owner" else 1)
     assert victim == "owner" or "StageFailed" in said
     assert not (folder / "done.json").exists()
+
+
+@pytest.mark.parametrize(("victims", "loading"), [(("guard",), 30), (("owner", "guard"), 3)])
+def test_ranks_that_still_load_modules_do_not_survive_their_guard(folder, victims, loading):
+    owner = start_owner(folder, "torchrun", at="loading-*", loading=loading)
+    below = guard.descendants(owner.pid)
+    pids = {"owner": owner.pid, "guard": next(pid for pid in below if "guard.py" in command_of(pid))}
+    for victim in victims:
+        os.kill(pids[victim], signal.SIGKILL)
+    wait_for(lambda: not alive(below), 5)
+    owner.communicate(timeout=20)
+    assert owner.returncode != 0 and not (folder / "done.json").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
