@@ -127,8 +127,9 @@ def private_folder() -> Iterator[str]:
         with contextlib.suppress(OSError), owner.open() as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(owner.parent)
-    with tempfile.TemporaryDirectory(prefix="mmrc-") as folder, (Path(folder) / "owner").open("w") as file:
+    with tempfile.TemporaryDirectory(prefix="mmrc-") as folder, (Path(folder) / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
+        (Path(folder) / "lock").rename(Path(folder) / "owner")  # others find it locked or not at all
         yield folder
 
 
