@@ -58,13 +58,17 @@ def _kill_all_below(ancestor: int) -> None:
     """Kills the descendants until there are none: one may start another while we look."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     while alive := descendants(ancestor):
-        for pid in alive:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        _kill(alive)
         time.sleep(0.01)
         _ended_children()
+
+
+def _kill(pids: list[int]) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
 
 
 def die_with_parent() -> None:
@@ -80,11 +84,7 @@ def kill_marked(guard: int) -> None:
     """Kills what a guard that was killed itself has left, wherever it hangs in the tree of processes."""
     mark, deadline = f"{MARK}={guard}".encode(), time.monotonic() + 5
     while (alive := _having(mark)) and time.monotonic() < deadline:
-        for pid in alive:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        _kill(alive)
         time.sleep(0.01)
 
 
