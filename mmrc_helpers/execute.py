@@ -148,13 +148,12 @@ def _execute_and_render(job: Job, sockets: str, said) -> None:
 def _problem_of(job: Job, step: Callable[[], Problem | None]) -> Problem | None:
     """What is wrong after a step; a full disk is named as such, however the library below put it."""
     try:
-        problem = step()
-    except OSError as error:
-        if error.errno not in disk.FULL:
-            raise
-        problem = ("OSError", str(error))
+        with disk.naming_a_full_disk(job.output.parent):
+            problem = step()
+    except UserError as error:
+        return "UserError", str(error)
     if problem and problem[0] != "UserError" and disk.is_full(job.output.parent):
-        problem = ("UserError", str(disk.full(job.output.parent)))
+        return "UserError", str(disk.full(job.output.parent))
     return problem
 
 

@@ -17,7 +17,7 @@ from mmrc_helpers.traces import read_run
 
 def runs_of(opened: Run | Study) -> tuple[Run, ...]:
     """The run itself, or a study's runs that are evaluated. Raises UserError when there are none."""
-    runs = (opened,) if isinstance(opened, Run) else opened.runs
+    runs = _all_runs(opened)
     done = tuple(run for run in runs if store.is_complete(stages.eval_stage(run).folder))
     if not done:
         name = runs[0].study
@@ -25,6 +25,10 @@ def runs_of(opened: Run | Study) -> tuple[Run, ...]:
             f"{name}: no answers yet; run `python -m mmrc_helpers.run {name}` or evaluate(run) first"
         )
     return done
+
+
+def _all_runs(opened: Run | Study) -> tuple[Run, ...]:
+    return (opened,) if isinstance(opened, Run) else opened.runs
 
 
 def missing(study: Study) -> list[str]:
@@ -104,7 +108,7 @@ def traces(opened: Run | Study) -> dict[str, pd.DataFrame]:
     """The tables of `traces.read_run` of a run, or of all finished runs of a study, with variant and seed;
     empty where nothing was traced."""
     found = []
-    for run in (opened,) if isinstance(opened, Run) else opened.runs:
+    for run in _all_runs(opened):
         if folders := [store.check(of, "dynamics/*.parquet") for of in stages.traces_folders(run)]:
             tables = read_run(folders)
             found.append({name: t.assign(variant=run.variant, seed=run.seed) for name, t in tables.items()})
@@ -115,7 +119,7 @@ def traces(opened: Run | Study) -> dict[str, pd.DataFrame]:
 
 def why_untraced(opened: Run | Study, table: str = "logprobs") -> str:
     """One sentence that says why a run or a study has no rows in this table of `traces`."""
-    runs = (opened,) if isinstance(opened, Run) else opened.runs
+    runs = _all_runs(opened)
     if not any(run.params["phases"] for run in runs):
         return "No phases, so nothing to trace: this variant is the untrained control."
     if not any(run.params["dynamics"]["probes"] for run in runs):
@@ -149,7 +153,7 @@ def exposure(opened: Run | Study) -> pd.DataFrame:
     """What finished training showed, one row per variant (means over seeds)."""
     rows = [
         {"variant": run.variant, "seed": run.seed, **_shown(stage.folder)}
-        for run in ((opened,) if isinstance(opened, Run) else opened.runs)
+        for run in _all_runs(opened)
         for stage in stages.train_stages(run)
         if store.is_complete(stage.folder)
     ]
@@ -172,7 +176,7 @@ def taught(study: Study) -> dict[str, str]:
 
 def provenance(opened: Run | Study) -> pd.DataFrame:
     """One row per stage folder in use: what made it, when needed by whom, how long it took, on what."""
-    runs = (opened,) if isinstance(opened, Run) else opened.runs
+    runs = _all_runs(opened)
     rows: dict[Path, dict] = {}
     for run in runs:
         for stage in (stages.data_stage(run), *stages.train_stages(run), stages.eval_stage(run)):
