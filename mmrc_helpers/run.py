@@ -8,12 +8,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmrc_helpers import disk, stages, store, upkeep
-from mmrc_helpers.execute import Job, execute_all
-from mmrc_helpers.schema import UserError, check_known, listed, show
-from mmrc_helpers.study import PARAMS_FOLDER, Run, Study, content_key, load_study, plain
+from mmrc_helpers.errors import UserError, check_known, listed, show
+from mmrc_helpers.execution.notebooks import Job, execute_all
+from mmrc_helpers.store import disk, files, folders
+from mmrc_helpers.store.keys import content_key, plain
+from mmrc_helpers.study import stages, upkeep
+from mmrc_helpers.study.runs import PARAMS_FOLDER, Run, Study, load_study
 
-NOTEBOOKS = store.REPOSITORY / "notebooks"
+NOTEBOOKS = files.REPOSITORY / "notebooks"
 OF_A_RUN = {  # a notebook of a run → the kinds of stages that it makes or shows
     "01_data": ("data",),
     "02_train": ("data", "train"),
@@ -42,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _say_plan(study, runs, options.notebooks)
         if options.redo:
             _forget(options.redo, study, runs, options.notebooks)
-        with disk.naming_a_full_disk(store.study_folder(study.name)):
+        with disk.naming_a_full_disk(folders.study_folder(study.name)):
             return run_study(study, runs, options.notebooks)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -61,18 +63,18 @@ def run_study(study: Study, runs: Sequence[Run], notebooks: Path = NOTEBOOKS) ->
     ends its run but not the others. Returns the exit status."""
     began, failures = time.monotonic(), []
     for run in runs:
-        with store.claim(store.run_folder(run)):
+        with folders.claim(folders.run_folder(run.study, run.name)):
             failures += execute_all(_jobs_of_run(study, run, notebooks))
     missing = [run for run in study.runs if not _is_current(study, run, notebooks)]
     report = _report_job(study, notebooks)
-    with store.claim(store.study_folder(study.name)):
+    with folders.claim(folders.study_folder(study.name)):
         if not missing:
             failures += execute_all([report])
         _write_index(study, notebooks)
     for failure in failures:
         print(f"\nFAILED {failure.job.name}: {failure.message}")
     if missing:
-        print(f"\nthe report waits for {listed(store.run_folder(run).name for run in missing)}")
+        print(f"\nthe report waits for {listed(run.name for run in missing)}")
     elif not failures:
         _say_verdict(study, report.page)
     print(f"{len(runs)} runs in {time.monotonic() - began:.0f} s, {len(failures)} failed")
@@ -86,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, help="only this seed")
     parser.add_argument(
         "--redo",
-        choices=(*stages.MODULES, "notebooks", "report"),
+        choices=(*stages.PROGRAMS, "notebooks", "report"),
         help="make these stages and what is made from them again, or execute notebooks again",
     )
     parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
@@ -116,7 +118,7 @@ def _jobs_of_run(study: Study, run: Run, notebooks: Path) -> list[Job]:
         if source.exists():
             shown = [_relative(stage.folder) for stage in made if stage.kind in kinds]
             mark = {"notebook": _sum(source), "parameters": parameters, "params": params, "stages": shown}
-            jobs.append(Job(source, store.run_folder(run) / source.name, parameters, mark))
+            jobs.append(Job(source, folders.run_folder(run.study, run.name) / source.name, parameters, mark))
     return jobs
 
 
@@ -128,10 +130,10 @@ def _report_job(study: Study, notebooks: Path) -> Job:
         "notebook": _sum(source),
         "parameters": parameters,
         "study": {**texts, **plain(study.report)},
-        "runs": [store.run_folder(run).name for run in study.runs],
+        "runs": [run.name for run in study.runs],
         "stages": [_relative(stage.folder) for run in study.runs for stage in stages.stages_of(run)],
     }
-    return Job(source, store.study_folder(study.name) / "report.ipynb", parameters, mark)
+    return Job(source, folders.study_folder(study.name) / "report.ipynb", parameters, mark)
 
 
 def _is_current(study: Study, run: Run, notebooks: Path) -> bool:
@@ -157,25 +159,24 @@ def _forget(what: str, study: Study, runs: Sequence[Run], notebooks: Path) -> No
     if not forgotten:
         raise UserError(f"--redo {what}: no run has a stage of this kind; `--dry-run` lists them all")
     for folder in forgotten:
-        store.forget(folder)
+        folders.forget(folder)
 
 
 def _say_plan(study: Study, runs: Sequence[Run], notebooks: Path) -> int:
     for run in runs:
         print(f"{run.variant}, seed {run.seed}")
         for stage in stages.stages_of(run):
-            print(
-                f"  {'there  ' if store.is_complete(stage.folder) else 'to make'}  {_relative(stage.folder)}"
-            )
+            state = "there  " if folders.is_complete(stage.folder) else "to make"
+            print(f"  {state}  {_relative(stage.folder)}")
         for job in _jobs_of_run(study, run, notebooks):
             print(f"  {'current' if job.is_current() else 'to run '}  {job.name}")
     return 0
 
 
 def _write_index(study: Study, notebooks: Path) -> None:
-    from mmrc_helpers.report import render_index
+    from mmrc_helpers.execution.pages import render_index
 
-    folder, rows = store.study_folder(study.name), []
+    folder, rows = folders.study_folder(study.name), []
     for run in study.runs:
         jobs = _jobs_of_run(study, run, notebooks)
         links = {job.source.stem: str(job.page.relative_to(folder)) for job in jobs if job.page.exists()}
@@ -189,9 +190,9 @@ def _write_index(study: Study, notebooks: Path) -> None:
 
 
 def _say_verdict(study: Study, page: Path) -> None:
-    path = store.study_folder(study.name) / "verdict.json"
+    path = folders.study_folder(study.name) / "verdict.json"
     if path.exists():
-        verdict = store.read_json(path)
+        verdict = files.read_json(path)
         print(f"\nverdict: {verdict['verdict']}")
         for reason in verdict["reasons"]:
             print(f"  {reason}")
@@ -205,7 +206,7 @@ def _study_argument(study: Study) -> str:
 
 
 def _relative(folder: Path) -> str:
-    return str(folder.relative_to(store.artifacts_root()))
+    return str(folder.relative_to(files.artifacts_root()))
 
 
 def _sum(path: Path) -> str:

@@ -13,21 +13,25 @@ from pathlib import Path
 import numpy as np
 import torch
 from conftest import link_base
+from mmrc_helpers.store.keys import plain
 
-from mmrc_helpers import launch, models, scratch, stages, store
-from mmrc_helpers.batches import Encoder, Pictures, Tokens
-from mmrc_helpers.optimizers import make_optimizer
-from mmrc_helpers.probes import candidates, schedule
-from mmrc_helpers.probing import Prober
-from mmrc_helpers.records import read_examples, training_rows
-from mmrc_helpers.study import find_run, load_study, plain
-from mmrc_helpers.worlds import people as world
-from mmrc_helpers.worlds.people_questions import examples as questions
-from mmrc_helpers.worlds.portraits import render
+from mmrc_helpers.dynamics.points import candidates, schedule
+from mmrc_helpers.dynamics.prober import Prober
+from mmrc_helpers.execution import launch
+from mmrc_helpers.models import load, scratch
+from mmrc_helpers.models.encode import Encoder, Pictures, Tokens
+from mmrc_helpers.store import files, folders
+from mmrc_helpers.study import stages
+from mmrc_helpers.study.runs import find_run, load_study
+from mmrc_helpers.tasks.records import read_examples, training_rows
+from mmrc_helpers.training.optimizers import make_optimizer
+from mmrc_helpers.worlds.people import cast as world
+from mmrc_helpers.worlds.people.portraits.portrait import render
+from mmrc_helpers.worlds.people.questions import examples as questions
 
 CPU = torch.device("cpu")
 NOTHING = (
-    "from mmrc_helpers import launch\nif __name__ == '__main__':\n    launch.run_main(lambda folder: None)\n"
+    "from mmrc_helpers import launch\nif __name__ == '__main__':\n    worker.run_main(lambda folder: None)\n"
 )
 
 
@@ -51,7 +55,7 @@ def _launch(machine: dict) -> float:
         (Path(place) / "idle").mkdir()
         (Path(place) / "idle" / "work.py").write_text(NOTHING)
         os.environ["PYTHONPATH"] = place
-        store.write_json(Path(place) / "recipe.json", {})
+        files.write_json(Path(place) / "recipe.json", {})
         began = time.monotonic()
         launch.run_module("idle.work", Path(place), machine)
         return time.monotonic() - began
@@ -67,8 +71,8 @@ def smoke() -> None:
         print("\nstage of the smoke study   seconds  memory GB")
         seconds = 0.0
         for path in sorted(set(root.glob("*/*")) - ours):
-            if store.is_complete(path):
-                made = store.read_json(path / "made.json")
+            if folders.is_complete(path):
+                made = files.read_json(path / "made.json")
                 seconds += made["seconds"]
                 print(f"{path.parent.name}/{path.name:20} {made['seconds']:7.1f}  {made['memory_gb']:9.2f}")
         again = _run_smoke(root)
@@ -92,7 +96,7 @@ def training() -> None:
                 render(person.attributes, random.Random(name), 64).save(folder / name)
         processor = scratch.scratch_processor(PARAMS["model"]["scratch"], world.sentences(cast, DATA))
         model = scratch.scratch_model(PARAMS["model"]["scratch"], processor, 64, 0)
-        models.vision_part(model).requires_grad_(False)
+        load.vision_part(model).requires_grad_(False)
         lineups = [e for e in questions(cast, DATA, 0) if e.split == "train" and e.kind == "lineup"][:32]
         names = sorted({name for example in lineups for name in example.images})
         pixels, features = (Encoder(processor, Pictures(folder, names, processor), {}) for _ in range(2))
@@ -123,12 +127,12 @@ def probing() -> None:
         small = find_run(load_study("smoke"), "forward", 0)
         data = stages.make(stages.data_stage(small), small.params["machine"], lambda *_, **__: None)
         weights = stages.base_stage(small).folder / "model"
-        model = models.load_model(weights, run.params["model"])
+        model = load.load_model(weights, run.params["model"])
         if train["lora_r"]:
-            model = models.add_lora(model, train)
-        models.vision_part(model).requires_grad_(not train["freeze_vision"])
-        models.choose_attention(model, CPU)
-        processor = models.load_processor(weights, run.params["model"])
+            model = load.add_lora(model, train)
+        load.vision_part(model).requires_grad_(not train["freeze_vision"])
+        load.choose_attention(model, CPU)
+        processor = load.load_processor(weights, run.params["model"])
         prober = Prober(model, processor, data, train, dynamics, CPU, 32)
         answers, batched = _best(lambda: _probe(prober), 2)
         alone, looped = _loop(prober, processor, data / "images")
@@ -187,7 +191,7 @@ def _training_step(model, processor, data: Path, train: dict) -> tuple[int, floa
     shown = rows[: 3 * train["batch"]]
     names = sorted({name for row in shown for e in row.examples for name in e.images})
     encoder = Encoder(processor, Pictures(data / "images", names, processor), {})
-    encoder.pictures.freeze(models.base_model(model), CPU)
+    encoder.pictures.freeze(load.base_model(model), CPU)
     tokens, optimizer = (
         encoder.tokens([encoder.chat(row.examples) for row in shown]),
         make_optimizer(model, train),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mmrc_helpers import store
+from mmrc_helpers.store import files, folders
 
 # A shell's background job ignores Ctrl-C, and so would every process that the tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -22,6 +22,6 @@ def artifacts_with_base(tmp_path_factory) -> Path:
 def link_base(root: Path) -> None:
     """Links the repository's finished models into another artifacts folder, so they are not trained again."""
     (root / "train").mkdir(parents=True)
-    for folder in (store.REPOSITORY / "artifacts" / "train").iterdir():
-        if store.is_complete(folder):
+    for folder in (files.REPOSITORY / "artifacts" / "train").iterdir():
+        if folders.is_complete(folder):
             (root / "train" / folder.name).symlink_to(folder)

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import synthetic_traces
 
-from mmrc_helpers import stages, store
-from mmrc_helpers.records import LETTERS, VERDICTS, answer_text, example_line
-from mmrc_helpers.study import Run, load_study
-from mmrc_helpers.worlds import people as world
-from mmrc_helpers.worlds.people_questions import examples as questions
-from mmrc_helpers.worlds.portraits import render
+from mmrc_helpers.store import files, folders
+from mmrc_helpers.study import stages
+from mmrc_helpers.study.runs import Run, load_study
+from mmrc_helpers.tasks.records import LETTERS, VERDICTS, answer_text, example_line
+from mmrc_helpers.worlds.people import cast as world
+from mmrc_helpers.worlds.people.portraits.portrait import render
+from mmrc_helpers.worlds.people.questions import examples as questions
 
 HOSTILE = "<script>alert(1)</script>"  # the name of one person; it must only ever be seen as text
 STUDY = """
@@ -42,7 +43,7 @@ def write(folder: Path) -> Path:
     path = folder / "finished.yaml"
     path.write_text(STUDY)
     for run in load_study(path).runs:
-        if not store.is_complete(stages.data_stage(run).folder):
+        if not folders.is_complete(stages.data_stage(run).folder):
             _finish(stages.data_stage(run), run, _write_data)
         for stage in (*stages.train_stages(run), stages.eval_stage(run)):
             _finish(stage, run, _write_training if stage.kind == "train" else _write_answers)
@@ -50,9 +51,9 @@ def write(folder: Path) -> Path:
 
 
 def _finish(stage: stages.Stage, run: Run, fill) -> None:
-    part = store.begin(stage.folder, stage.recipe(run.params["machine"]))
+    part = folders.begin(stage.folder, stage.recipe(run.params["machine"]))
     fill(part, run)
-    store.finish(part, {"seconds": 90.0, "device": "cpu, simulated"})
+    folders.finish(part, {"seconds": 90.0, "device": "cpu, simulated"})
 
 
 def _write_data(folder: Path, run: Run) -> None:
@@ -66,16 +67,16 @@ def _write_data(folder: Path, run: Run) -> None:
                 picture.save(folder / "images" / name)
     people = [world.record(person, data) for person in cast]
     next(person for person in people if person["population"] == "novel")["name"] = HOSTILE
-    store.write_json(folder / "people.json", people)
-    store.write_text(folder / "examples.jsonl", "".join(map(example_line, questions(cast, data, run.seed))))
+    files.write_json(folder / "people.json", people)
+    files.write_text(folder / "examples.jsonl", "".join(map(example_line, questions(cast, data, run.seed))))
 
 
 def _write_training(folder: Path, run: Run) -> None:
     steps = range(25, 301, 25)
     rows = [{"step": s, "loss": 2 * 0.99**s, "learning_rate": 1e-3 * (1 - s / 300)} for s in steps]
-    store.append_jsonl(folder / "metrics.jsonl", rows)
+    files.append_jsonl(folder / "metrics.jsonl", rows)
     counts = {"rows": 9600, "supervised_tokens": 40000, "novel_supervised_tokens": 20000, "replay_share": 0.5}
-    store.write_json(folder / "exposure.json", counts | {"questions": {}})
+    files.write_json(folder / "exposure.json", counts | {"questions": {}})
     tokens = [
         "<|im_start|>",
         "user\n",
@@ -87,7 +88,7 @@ def _write_training(folder: Path, run: Run) -> None:
     ]
     picture = next(name for name in _test_examples(run) if name.images).images[0]
     row = {"tokens": tokens, "mask": [0] * 7 + [1] * 3, "images": [picture], "replayed": False}
-    store.write_json(folder / "batch.json", [row, row])
+    files.write_json(folder / "batch.json", [row, row])
     cells = run.params["phases"][0]["cells"]
     synthetic_traces.write(folder, synthetic_traces.traces(cells, run.seed, people=3))
 
@@ -101,7 +102,7 @@ def _write_answers(folder: Path, run: Run) -> None:
         for drop in ("none", "image", "text") if example.population == "novel" else ("none",):
             share = 0.97 if known and drop == "none" else 1 / len(example.choices)
             rows.append(_answer(example, drop, bool(rng.random() < share)))
-    store.append_jsonl(folder / "answers.jsonl", rows)
+    files.append_jsonl(folder / "answers.jsonl", rows)
 
 
 def _test_examples(run: Run) -> list:

@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mmrc_helpers import metrics
+from mmrc_helpers.analysis import scores
 
 LETTERS = "ABCD"
 NAMING = {"forward/free": 1.0}
 FORWARD = {"forward/free": 1.0, "forward/choice": 1.0, "forward/judge": 1.0, "reverse/judge": 0.5}
-EVERYTHING = dict.fromkeys(metrics.CELLS, 1.0)
+EVERYTHING = dict.fromkeys(scores.CELLS, 1.0)
 
 
 def answers(variant="forward", seed=0, people=80, novel=FORWARD, background=None, **options) -> pd.DataFrame:
     """Prepared answers of one run. `novel` and `background` give the exact share of right answers per cell
     (cells left out are at chance); see `rows` for the options."""
-    return metrics.prepare(pd.DataFrame(rows(seed, people, novel, background, **options)), variant, seed)
+    return scores.prepare(pd.DataFrame(rows(seed, people, novel, background, **options)), variant, seed)
 
 
 def study(arms: dict[str, dict], seeds=(0, 1, 2), **options) -> pd.DataFrame:
@@ -35,7 +35,7 @@ def rows(seed=0, people=80, novel=FORWARD, background=None, collapse="", two_way
     rng = np.random.default_rng(seed)
     made = []
     for population, shares in (("novel", novel), ("background", background or EVERYTHING)):
-        for cell in (*metrics.CELLS, "in_context"):
+        for cell in (*scores.CELLS, "in_context"):
             share = {"in_context": 1.0, **shares}.get(cell, 0.5 if cell.endswith("judge") else 0.25)
             for drop in ("none", *(drops if population == "novel" else ())):
                 right = _spread(people, share if drop == "none" else 0.25, rng)

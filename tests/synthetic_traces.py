@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mmrc_helpers.records import CELLS
+from mmrc_helpers.tasks.records import CELLS
 
 CANDIDATES = ("right", "paraphrase", "format_only", "wrong_person", "unseen", "permuted", "random")
 STARTS = dict(zip(CANDIDATES, (-4.0, -4.4, -4.2, -4.1, -5.0, -6.0, -8.0), strict=True))

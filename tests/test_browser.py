@@ -17,7 +17,7 @@ import finished_study
 import papermill
 import pytest
 
-from mmrc_helpers.report import render_html
+from mmrc_helpers.execution.pages import render_html
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"

@@ -14,38 +14,43 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from mmrc_helpers import execute, guard, run, store, study
+from mmrc_helpers import run
+from mmrc_helpers.execution import guard, notebooks
+from mmrc_helpers.store import folders
+from mmrc_helpers.study import runs
 
 MAKE_STAGES = """
 import os, time
-from mmrc_helpers import stages, store
-from mmrc_helpers.study import UserError, find_run, load_study
+from mmrc_helpers.study import stages
+from mmrc_helpers.store import files, folders
+from mmrc_helpers.errors import UserError
+from mmrc_helpers.study.runs import find_run, load_study
 chosen = find_run(load_study(study), variant, seed)
-with (store.artifacts_root() / "executed").open("a") as file:
+with (files.artifacts_root() / "executed").open("a") as file:
     file.write(f"{variant}-s{seed}\\n")
 """
 BEHAVE = """
-if variant == "raises" and not (store.artifacts_root() / "mended").exists():
+if variant == "raises" and not (files.artifacts_root() / "mended").exists():
     raise ValueError("the sky fell")
-if variant == "dies" and not (store.artifacts_root() / "mended").exists():
+if variant == "dies" and not (files.artifacts_root() / "mended").exists():
     os._exit(1)
 if variant == "blames":
     raise UserError("models/big: there is no model here; download one")
 if variant == "waits":
-    (store.artifacts_root() / "waiting").write_text(str(os.getpid()))
+    (files.artifacts_root() / "waiting").write_text(str(os.getpid()))
     time.sleep(600)
 """
 FINISH = """
 for stage in stages.stages_of(chosen):
-    if not store.is_complete(stage.folder):
-        store.finish(store.begin(stage.folder, stage.recipe({})), {})
+    if not folders.is_complete(stage.folder):
+        folders.finish(folders.begin(stage.folder, stage.recipe({})), {})
 print("progress is shown on the terminal")
 """
 REPORT = """
-from mmrc_helpers import store
-from mmrc_helpers.study import load_study
-folder = store.study_folder(load_study(study).name)
-store.write_json(folder / "verdict.json", {"verdict": "inconclusive", "reasons": ["too few people"]})
+from mmrc_helpers.store import files, folders
+from mmrc_helpers.study.runs import load_study
+folder = folders.study_folder(load_study(study).name)
+files.write_json(folder / "verdict.json", {"verdict": "inconclusive", "reasons": ["too few people"]})
 """
 
 
@@ -55,7 +60,7 @@ def place(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("MMRC_ARTIFACTS", str(tmp_path / "artifacts"))
     (tmp_path / "artifacts").mkdir()
     (tmp_path / "params").mkdir()
-    shutil.copy(study.PARAMS_FOLDER / "base.yaml", tmp_path / "params")
+    shutil.copy(runs.PARAMS_FOLDER / "base.yaml", tmp_path / "params")
     write_notebook(tmp_path, "03_evaluate", [MAKE_STAGES, BEHAVE, FINISH])
     write_notebook(tmp_path, "05_report", [REPORT])
     return tmp_path
@@ -77,8 +82,8 @@ def write_study(place: Path, variants: str, more: str = "") -> None:
 
 
 def command(place: Path, *more: str) -> list[str]:
-    folders = ["--params-folder", str(place / "params"), "--notebooks", str(place / "notebooks")]
-    return ["mini", *folders, *more]
+    places = ["--params-folder", str(place / "params"), "--notebooks", str(place / "notebooks")]
+    return ["mini", *places, *more]
 
 
 def executed(place: Path) -> list[str]:
@@ -150,7 +155,7 @@ def test_only_what_changed_is_executed_again(place):
     assert executed(place) == ["a-s0", "b-s0", "a-s0", "b-s0"]
     data = sorted((place / "artifacts" / "data").iterdir())
     assert len(data) == 1  # both variants and all attempts share it
-    store.forget(data[0])
+    folders.forget(data[0])
     assert run.main(command(place, "--variant", "b")) == 0
     assert executed(place)[4:] == ["b-s0"]
 
@@ -215,11 +220,11 @@ def test_a_notebook_is_executed_again_only_for_the_stages_that_it_shows(place, c
 
 def test_temporary_folders_of_killed_processes_go_and_those_of_living_ones_stay(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with execute.private_folder() as living:
+    with notebooks.private_folder() as living:
         killed = tmp_path / "mmrc-killed"
         killed.mkdir()
         (killed / "owner").touch()
-        with execute.private_folder() as ours:
+        with notebooks.private_folder() as ours:
             assert sorted(tmp_path.iterdir()) == sorted((Path(living), Path(ours)))
     assert not any(tmp_path.iterdir())
 

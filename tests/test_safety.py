@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from mmrc_helpers import launch, records, stages, store
-from mmrc_helpers.study import PARAMS_FOLDER, UserError, load_study
+from mmrc_helpers.errors import UserError
+from mmrc_helpers.execution import launch
+from mmrc_helpers.store import files
+from mmrc_helpers.study import stages
+from mmrc_helpers.study.runs import PARAMS_FOLDER, load_study
+from mmrc_helpers.tasks import records
 
 TINY = """
 model: {source: scratch}
@@ -55,7 +59,7 @@ def test_names_in_a_study_file_cannot_be_paths(tmp_path, name, where):
 @pytest.mark.parametrize("field", ["images", "group"])
 def test_names_of_pictures_in_data_cannot_be_paths(tmp_path, name, field):
     value = [name] if field == "images" else name
-    store.append_jsonl(tmp_path / "examples.jsonl", [{**EXAMPLE, field: value}])
+    files.append_jsonl(tmp_path / "examples.jsonl", [{**EXAMPLE, field: value}])
     with pytest.raises(UserError, match="examples.jsonl: .* is not a plain file name"):
         records.read_examples(tmp_path / "examples.jsonl")
 
@@ -86,8 +90,8 @@ def test_an_exported_secret_is_written_nowhere(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "canary-4711")
     (chosen,) = load_study(write(tmp_path / "params", "mini", TINY)).runs
     stages.make(stages.data_stage(chosen), chosen.params["machine"], lambda *_, **__: None)
-    files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert len(files) > 20 and not [path for path in files if b"canary-4711" in path.read_bytes()]
+    paths = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(paths) > 20 and not [path for path in paths if b"canary-4711" in path.read_bytes()]
 
 
 def test_remote_code_is_off_in_every_study():

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mmrc_helpers import stages, store, study
+from mmrc_helpers.store import files, folders
+from mmrc_helpers.study import runs, stages
 
 
 @dataclass(frozen=True)
@@ -46,25 +47,25 @@ def test_the_study_ends_with_a_verdict_and_the_path_of_its_report(done):
 def test_every_stage_is_as_its_manifest_says(done, monkeypatch):
     monkeypatch.setenv("MMRC_ARTIFACTS", str(done.artifacts))
     made = set()
-    for run in study.load_study("smoke").runs:
+    for run in runs.load_study("smoke").runs:
         made |= {
             s.folder for s in (stages.data_stage(run), *stages.train_stages(run), stages.eval_stage(run))
         }
     assert len(made) == 4  # data, one training, two evaluations
-    assert not [problem for folder in made for problem in store.damage(folder)]
+    assert not [problem for folder in made for problem in folders.damage(folder)]
 
 
 def test_the_second_time_executes_nothing_and_takes_seconds(done):
-    before = [store.read_json(path) for path in sorted(done.artifacts.glob("*/*/made.json"))]
+    before = [files.read_json(path) for path in sorted(done.artifacts.glob("*/*/made.json"))]
     began = time.monotonic()
     said = run_study(done.artifacts, "smoke")
     assert time.monotonic() - began < 15
     assert "making" not in said and "01_data" not in said and "verdict: " in said
-    assert before == [store.read_json(path) for path in sorted(done.artifacts.glob("*/*/made.json"))]
+    assert before == [files.read_json(path) for path in sorted(done.artifacts.glob("*/*/made.json"))]
 
 
 def test_changing_one_training_parameter_reuses_the_data(done, tmp_path):
-    text = (study.PARAMS_FOLDER / "smoke.yaml").read_text()
+    text = (runs.PARAMS_FOLDER / "smoke.yaml").read_text()
     (tmp_path / "smoke_faster.yaml").write_text(
         f"{text}\n".replace("train: {", "train: {learning_rate: 0.002, ")
     )

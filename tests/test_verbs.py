@@ -13,8 +13,10 @@ import pytest
 from IPython.display import HTML, Image
 
 import mmrc_helpers as mm
-from mmrc_helpers import gates, stages, store
-from mmrc_helpers.study import UserError
+from mmrc_helpers.analysis import reversal
+from mmrc_helpers.errors import UserError
+from mmrc_helpers.store import files, folders
+from mmrc_helpers.study import stages
 
 TABLES = (
     "make_data",
@@ -86,7 +88,7 @@ def test_plot_verbs_return_pictures_with_alternative_text(run, verb):
     picture = getattr(mm, verb)(run)
     assert isinstance(picture, Image) and len(picture.metadata["alt"]) > 40
     name = {"plot_loss": "loss"}.get(verb, verb.removeprefix("plot_"))
-    saved = {path.suffix for path in (store.run_folder(run) / "figures").glob(f"{name}.*")}
+    saved = {path.suffix for path in (folders.run_folder(run.study, run.name) / "figures").glob(f"{name}.*")}
     assert saved == {".png", ".pdf", ".svg", ".tex"}
 
 
@@ -138,7 +140,7 @@ def test_what_training_left_is_compared_before_it_is_shown(run, name, verbs):
 
 
 def mm_images(run):
-    from mmrc_helpers import reading
+    from mmrc_helpers.analysis import reading
 
     return reading.images(run)
 
@@ -162,7 +164,7 @@ def test_a_study_without_probes_says_so_in_one_sentence(tmp_path):
 
 def test_training_is_shown_before_there_are_answers(run, tmp_path, monkeypatch):
     for stage in (stages.data_stage(run), *stages.train_stages(run)):
-        link = tmp_path / stage.folder.relative_to(store.artifacts_root())
+        link = tmp_path / stage.folder.relative_to(files.artifacts_root())
         link.parent.mkdir(exist_ok=True)
         link.symlink_to(stage.folder)
     monkeypatch.setenv("MMRC_ARTIFACTS", str(tmp_path))
@@ -173,8 +175,8 @@ def test_training_is_shown_before_there_are_answers(run, tmp_path, monkeypatch):
 
 def test_the_verdict_is_shown_and_written(study):
     table = mm.verdict(study)
-    written = json.loads((store.study_folder("finished") / "verdict.json").read_text())
-    assert written["verdict"] in table["finding"].tolist() and written["verdict"] == gates.INCONCLUSIVE
+    written = json.loads((folders.study_folder("finished") / "verdict.json").read_text())
+    assert written["verdict"] in table["finding"].tolist() and written["verdict"] == reversal.INCONCLUSIVE
     assert written["gates"] and written["missing_runs"] == [] and written["reasons"]
 
 

@@ -142,7 +142,7 @@ def pictures_of(turns: Iterable[Turn]) -> tuple[str, ...]:
     return tuple(content for _, parts in turns for kind, content in parts if kind == "image")
 
 
-# --- files ----------------------------------------------------------------------------------------------------
+# --- files -------------------------------------------------------------------------------------------------
 
 
 def example_line(example: Example) -> str:

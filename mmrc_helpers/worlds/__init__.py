@@ -19,8 +19,8 @@ class Made:
     """What `World.make` gives: everything that a data folder holds.
 
     examples: in the order they are written; may be an iterator. pictures: name → what `draw` needs to draw it
-    (it is sent to other processes, so keep it small). draw: draws one picture, as PIL.Image or as the bytes of
-    an encoded one; called in many processes, so it is a function of a module. facts: one mapping per fact,
+    (it is sent to other processes, so keep it small). draw: draws one picture, as PIL.Image or as the bytes
+    of an encoded one; called in many processes, so it is a function of a module. facts: one mapping per fact,
     with at least `group`, `title` (its name for people), `text` and `pictures` (some of its pictures), shown
     by 01_data and given back in `Data`.
     """

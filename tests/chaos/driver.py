@@ -24,7 +24,7 @@ from faults import DAMAGES, FILES, MOMENTS, SIGNALS, Fault, faults
 from results import differences, lies
 from trial import Study, Trial, last_lines, send, take_snapshot
 
-from mmrc_helpers import store
+from mmrc_helpers.store import files
 
 STUDY = """
 question: Is anything lost when things break?
@@ -45,7 +45,7 @@ def make_reference(folder: Path) -> Study:
 
     write("torchrun")
     (reference / "train").mkdir(parents=True)
-    for trained in (store.REPOSITORY / "artifacts" / "train").iterdir():
+    for trained in (files.REPOSITORY / "artifacts" / "train").iterdir():
         (reference / "train" / trained.name).symlink_to(trained)
     study = Study(reference, [sys.executable, "-m", "mmrc_helpers.run", str(path)], write)
     code, said = Trial(study, reference, folder / "first.log").run()
@@ -86,19 +86,19 @@ def _strike(trial: Trial, fault: Fault, rng: random.Random, study: Study) -> dic
         send(trial, "runner", "KILL", fault.moment, rng)
         trial.survivors()
     pattern = FILES[fault.target][1]
-    files = [
+    paths = [
         path
         for path in sorted(trial.artifacts.glob(pattern))
         if path.is_file()
         and not _is_linked(path, trial.artifacts)
         and _is_part(path) == (".part/" in pattern)
     ]
-    if "checkpoint" in fault.target and files:
-        newest = max(files, key=lambda path: int(re.sub(r"\D", "", path.parent.name) or 0)).parent
-        files = [path for path in files if path.parent == newest]
-    if not files:
+    if "checkpoint" in fault.target and paths:
+        newest = max(paths, key=lambda path: int(re.sub(r"\D", "", path.parent.name) or 0)).parent
+        paths = [path for path in paths if path.parent == newest]
+    if not paths:
         return {"hit": "", "exit": None}
-    path = rng.choice(files)
+    path = rng.choice(paths)
     DAMAGES[fault.action](path)
     return {"hit": str(path.relative_to(trial.artifacts)), "exit": None}
 
@@ -149,7 +149,7 @@ def _mending_command(said: str) -> list[str] | None:
 def _mend(trial: Trial, mend: list[str]) -> tuple[int | None, str]:
     if mend[0] == "rm":
         path = Path(shlex.split(mend[2])[0])
-        path = path if path.is_absolute() else store.REPOSITORY / path
+        path = path if path.is_absolute() else files.REPOSITORY / path
         if not path.is_relative_to(trial.artifacts):
             return 1, f"{path} is not ours to remove"
         shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -243,7 +243,7 @@ def main() -> int:
     options = parser.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM):  # shells start background jobs with SIGINT ignored
         signal.signal(number, lambda number, frame: sys.exit(128 + number))
-    results = options.results or store.REPOSITORY / "artifacts" / f"chaos-{options.seed}.jsonl"
+    results = options.results or files.REPOSITORY / "artifacts" / f"chaos-{options.seed}.jsonl"
     records = campaign(options.count, options.seed, results)
     print(table(records))
     return int(any(r["outcome"] == "lost" or r["orphans"] or r["lies"] for r in records))

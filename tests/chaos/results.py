@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from mmrc_helpers import store
+from mmrc_helpers.store import folders
 
 # times, processes, the machine section; PEFT's account of the base model with its path
 NEVER_ALIKE = ("log.txt", "made.json", "recipe.json", "README.md", "adapter_config.json")
@@ -36,7 +36,7 @@ def lies(root: Path) -> list[str]:
     found = []
     for made in root.glob("*/*/made.json"):
         if not made.parent.is_symlink() and ".part" not in made.parent.name:
-            found += store.damage(made.parent)
+            found += folders.damage(made.parent)
     for mark in (*root.glob("studies/*/*/*.json"), *root.glob("studies/*/report.json")):
         notebook, page = mark.with_suffix(".ipynb"), mark.with_suffix(".html")
         if not (notebook.exists() and page.exists()):

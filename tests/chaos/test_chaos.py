@@ -14,8 +14,9 @@ from faults import DAMAGED, FILES, FILLED, MOMENTS, PROCESSES, SIGNALLED, SIGNAL
 from results import differences, leftovers, lies
 from trial import Study, Trial, send, take_snapshot
 
-from mmrc_helpers import stages, store
-from mmrc_helpers.study import find_run, load_study
+from mmrc_helpers.store import files, folders
+from mmrc_helpers.study import stages
+from mmrc_helpers.study.runs import find_run, load_study
 
 COMMAND = [sys.executable, "-m", "mmrc_helpers.run", "smoke"]
 
@@ -61,10 +62,10 @@ def test_a_study_that_is_broken_five_times_ends_in_the_results_of_an_undisturbed
 
 def test_half_work_is_seen_as_such(tmp_path):
     unfinished = tmp_path / "data" / "people-1.part"
-    store.make_folder(unfinished)
+    files.make_folder(unfinished)
     assert leftovers(tmp_path) == ["data/people-1.part is left over"] and lies(tmp_path) == []
     (unfinished / "people.json").write_text("[]")
-    folder = store.finish(unfinished, {})
+    folder = folders.finish(unfinished, {})
     assert leftovers(tmp_path) == lies(tmp_path) == differences(tmp_path, tmp_path) == []
     (folder / "people.json").write_text("")
     (found,) = lies(tmp_path)

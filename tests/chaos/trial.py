@@ -12,7 +12,7 @@ from pathlib import Path
 
 from faults import MOMENTS
 
-from mmrc_helpers import store
+from mmrc_helpers.store import files
 
 PATIENCE = 300  # seconds for a run that was disturbed to end by itself, and for one to reach its moment
 MARK = "MMRC_CHAOS"  # every process of a trial inherits this variable
@@ -37,7 +37,7 @@ class Trial:
     def begin(self, *more: str) -> subprocess.Popen:
         """Starts the study's command, in a session of its own."""
         name, value = self.mark.split("=")
-        own = {name: value, "MMRC_ARTIFACTS": str(self.artifacts), "PYTHONPATH": str(store.REPOSITORY)}
+        own = {name: value, "MMRC_ARTIFACTS": str(self.artifacts), "PYTHONPATH": str(files.REPOSITORY)}
         with self.log.open("w") as log:
             return subprocess.Popen(
                 [*self.study.command, *more],

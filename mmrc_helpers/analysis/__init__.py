@@ -1,0 +1,1 @@
+"""What it shows: answers become tables, tables become verdicts."""

@@ -1,0 +1,1 @@
+"""What runs: processes that leave no orphans, notebooks, pages."""

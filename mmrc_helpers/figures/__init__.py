@@ -1,0 +1,1 @@
+"""How it looks: tables become figures and sheets."""

@@ -1,0 +1,111 @@
+"""What figures over training are drawn with: lines with bands and names at their ends, the axis of time,
+dividers between phases, and their numbers in words."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+from mmrc_helpers.analysis import curves as tables
+from mmrc_helpers.figures import style
+from mmrc_helpers.figures.axes import widen
+
+
+def variants(table: pd.DataFrame, variants: Sequence[str]) -> list[tuple[str, pd.DataFrame, dict]]:
+    """One line per variant; a variant keeps its colour and dashes in every figure of the study."""
+    return [
+        (
+            name,
+            table[table["variant"] == name],
+            {"color": style.COLOURS[k % 9], "linestyle": style.LINES[k % 9]},
+        )
+        for k, name in enumerate(variants)
+        if (table["variant"] == name).any()
+    ]
+
+
+def panels(count: int, per_row: int = 3) -> tuple[Figure, list[Axes]]:
+    """A figure of so many panels with axes of their own."""
+    columns = min(count, per_row)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(4.0 * columns, 3.2 * rows), layout="constrained")
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for spare in panels[count:]:
+        spare.set_visible(False)
+    return figure, panels[:count]
+
+
+def draw(
+    axes: Axes,
+    lines: Sequence[tuple[str, pd.DataFrame, dict]],
+    table: pd.DataFrame,
+    focus: tuple[float, float] | None = None,
+    limits: tuple[float, float] | None = None,
+    levels: Sequence[tuple[float, str]] = (),
+    named: bool = True,
+    time: str = "step",
+) -> None:
+    """Lines (name, rows of over_time, style) with bands, the axis of time, dividers between phases and names
+    at the lines' ends.
+
+    focus: a band to enlarge on the vertical axis. limits: ends of the vertical axis. levels: heights of
+    dotted lines, with their names.
+    """
+    for _, line, look in lines:
+        axes.plot(line[time], line["mean"], **look)
+        band = {"color": look["color"], "alpha": 0.15, "linewidth": 0}
+        axes.fill_between(line[time], line["low"], line["high"], **band)
+    style.plain(axes)
+    time_axis(axes, table, time)
+    if focus:
+        reach = [end for _, line, _ in lines for end in (line["low"].min(), line["high"].max())]
+        widen(axes, focus, [*reach, *(height for height, _ in levels)])
+    for height, _ in levels:
+        axes.axhline(height, color="black", linestyle=":", linewidth=0.9)
+    if limits:
+        axes.set_ylim(*limits)
+    if named:
+        ends = [(line["mean"].iloc[-1], name, look["color"]) for name, line, look in lines]
+        style.end_labels(axes, [*ends, *((height, name, "black") for height, name in levels)])
+
+
+def time_axis(axes: Axes, table: pd.DataFrame, time: str) -> None:
+    """Steps or tokens; logarithmic from the first probe on where probes crowd at the beginning."""
+    times = np.unique(table[time])
+    later = times[times > 0]
+    axes.set_xlabel("optimizer step" if time == "step" else "supervised tokens of novel facts")
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    if len(later) > 3 and np.median(later) < later[-1] / 4 and table["phase"].nunique() == 1:
+        axes.set_xscale("symlog", linthresh=later[0], linscale=0.5)
+        decades = 10.0 ** np.arange(np.ceil(np.log10(later[0])), np.log10(later[-1]) + 1e-9)
+        axes.set_xticks([0, *decades], ["0", *(f"{decade:,.0f}" for decade in decades)])
+        axes.minorticks_off()
+    axes.set_xlim(times[0], times[-1])
+    for phase, begin in tables.dividers(table, time).items():
+        axes.axvline(begin, color="black", linestyle=":", linewidth=1)
+        at = {"xycoords": axes.get_xaxis_transform(), "va": "top", "fontsize": "small"}
+        axes.annotate(f" phase {phase}", (begin, 0.99), **at)
+
+
+def from_to(line: pd.DataFrame, percent: bool = False) -> str:
+    """The first and the last mean of a line, in words."""
+    first, last = line["mean"].iloc[0], line["mean"].iloc[-1]
+    return f"from {100 * first:.0f} % to {100 * last:.0f} %" if percent else f"from {first:.2f} to {last:.2f}"
+
+
+def training(table: pd.DataFrame) -> str:
+    """How long training was, in words."""
+    return f"{table['step'].max():.0f} optimizer steps" if len(table) else "training"
+
+
+def band(table: pd.DataFrame) -> str:
+    """What the bands of these lines are, in words (see tables.over_time)."""
+    several = table["seeds"] > 1
+    words = (["range of the seeds"] if several.any() else []) + (
+        [] if several.all() else ["95 % over people"]
+    )
+    return " or ".join(words)

@@ -1,0 +1,186 @@
+"""What figures are drawn with: the palette, panels of six cells, ticks, and the image that carries
+alternative text. Colours are Okabe and Ito's (told apart by the colour-blind); markers and hatches repeat
+what colours say."""
+
+import io
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from mmrc_helpers.tasks.records import CELLS
+
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, GREY = (
+    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#777777",
+)  # fmt: skip
+COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, "#000000", "#8C6D31", GREY)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++", "ooo", "--", "**")
+DIRECTION_COLOURS = {"forward": BLUE, "reverse": ORANGE}
+PANELS_PER_ROW = 5
+LINES = (
+    "-",
+    "--",
+    "-.",
+    ":",
+    (0, (5, 1, 1, 1, 1, 1)),
+    (0, (1, 3)),
+    (0, (8, 2)),
+    (0, (3, 4)),
+    (0, (6, 1, 1, 1)),
+)
+
+# For reading on a screen, and for a printed page: serifs and mathematics as in LaTeX's Times, fonts embedded.
+STYLES = {
+    "screen": {"font.family": "DejaVu Sans", "text.usetex": False, "lines.linewidth": 1.8},
+    "print": {
+        "font.family": "STIXGeneral",
+        "mathtext.fontset": "stix",
+        "font.size": 11,
+        "lines.linewidth": 1.3,
+        "axes.linewidth": 0.6,
+        "hatch.linewidth": 0.6,
+        "pdf.fonttype": 42,
+        "svg.hashsalt": "mmrc_helpers",
+    },
+}
+
+
+def style(name: str):
+    """Context in which figures are made and saved: `screen` or `print`. matplotlib's own `text.usetex` (in a
+    matplotlibrc) decides whether print sets its text with LaTeX."""
+    return rc_context(STYLES[name])
+
+
+def image(figure: Figure):
+    """The figure as a PNG that a notebook displays with its alternative text. ValueError without one."""
+    from IPython.display import Image
+
+    alt = figure.get_label()
+    if not alt:
+        raise ValueError("a figure needs alternative text: figure.set_label(...)")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", facecolor="white")
+    return Image(buffer.getvalue(), format="png", metadata={"alt": alt})
+
+
+def grid(panels: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure of so many panels of width × height inches, at most five in a row."""
+    rows, columns = -(-panels // PANELS_PER_ROW), min(panels, PANELS_PER_ROW)
+    figure = Figure(figsize=(max(4.0, width * columns), height * rows + 0.5), layout="constrained")
+    axes = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
+    for spare in axes[panels:]:
+        spare.set_visible(False)
+    return figure, axes
+
+
+def by_cell(scores: pd.DataFrame, arm: str, population: str) -> pd.DataFrame:
+    """The scores of one arm and population, with `at`, the place of the cell on the horizontal axis."""
+    part = scores[(scores["variant"] == arm) & (scores["population"] == population)]
+    return part.assign(
+        at=[CELLS.index(f"{d}/{f}") for d, f in zip(part["direction"], part["format"], strict=True)]
+    )
+
+
+def bars(axes: Axes, part: pd.DataFrame) -> None:
+    """Novel people as bars: forward plain, reverse hatched; intervals as whiskers, chance as a dash."""
+    for direction, rows in part.groupby("direction", sort=False):
+        hatch = "///" if direction == "reverse" else ""
+        axes.bar(rows["at"], rows["accuracy"], width=0.54, color=DIRECTION_COLOURS[direction], hatch=hatch,
+                 edgecolor="white", label=f"novel people, {direction}")  # fmt: skip
+    axes.errorbar(part["at"], part["accuracy"], yerr=whiskers(part), fmt="none", ecolor="black", capsize=3)
+    chance_marks(axes, {CELLS[r.at]: r.chance for r in part.itertuples()})
+
+
+def dots(axes: Axes, part: pd.DataFrame, marker: str, shift: float, label: str) -> None:
+    """Another population as open markers with whiskers, beside the bars."""
+    axes.errorbar(part["at"] + shift, part["accuracy"], yerr=whiskers(part), fmt=marker, color="black",
+                  markerfacecolor="white", markersize=5, capsize=2, linewidth=0.8, label=label)  # fmt: skip
+
+
+def whiskers(part: pd.DataFrame) -> np.ndarray:
+    return np.clip([part["accuracy"] - part["low"], part["high"] - part["accuracy"]], 0, None)
+
+
+def chance_marks(axes: Axes, chances: Mapping[str, float]) -> None:
+    for number, (cell, chance) in enumerate(chances.items()):
+        at = CELLS.index(cell)
+        label = "chance" if number == 0 else None
+        axes.plot([at - 0.45, at + 0.45], [chance, chance], "--", color="black", linewidth=1.2, label=label)
+
+
+def cell_ticks(axes: Axes) -> None:
+    axes.set_xticks(range(6), [cell.split("/")[1] for cell in CELLS], rotation=45, ha="right", fontsize=9)
+    axes.set_xlim(-0.6, 5.6)
+    axes.axvline(2.5, color=GREY, linewidth=0.6)
+    for at, name in ((1, "forward"), (4, "reverse")):
+        axes.text(at, -0.3, name, transform=axes.get_xaxis_transform(), ha="center", va="top", fontsize=9)
+
+
+def share_axis(axes: Axes) -> None:
+    axes.set_ylim(0, 1.03)
+    axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"], fontsize=9)
+    plain(axes)
+
+
+def plain(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def boxed(axes: Axes, x: float, y: float, text: str) -> None:
+    box = {"facecolor": "white", "edgecolor": "none", "pad": 1.2, "alpha": 0.9}
+    axes.text(x, y, text, ha="center", va="center", fontsize=8, bbox=box)
+
+
+def end_labels(axes: Axes, ends: Iterable[tuple[float, str, str]], gap: float = 0.075) -> None:
+    """Names right of the lines' ends (height, text, colour), moved apart where they would overlap; gap: least
+    distance as a part of the axis. Call it when the limits of the axis are final."""
+    ends = sorted(ends)
+    place = axes.transData + axes.transAxes.inverted()
+    ends_at = [float(place.transform((0, height))[1]) for height, _, _ in ends]
+    shown_at = _apart(ends_at, gap)
+    for (_, text, colour), end, shown in zip(ends, ends_at, shown_at, strict=True):
+        arrow = {"arrowstyle": "-", "color": colour, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 0}
+        axes.annotate(text, (1.0, end), (1.05, shown), "axes fraction", "axes fraction", arrow, va="center",
+                      ha="left", color=_as_text(colour), fontsize="small", annotation_clip=False)  # fmt: skip
+
+
+def _as_text(colour: str) -> tuple[float, ...]:
+    """The colour, darkened until it can be read on white (about 4.5 : 1, as WCAG 2.1 asks)."""
+    rgb = np.array(to_rgb(colour))
+    lightness = rgb**2.2 @ (0.2126, 0.7152, 0.0722)
+    return tuple(rgb * min(1.0, (0.18 / max(lightness, 1e-9)) ** (1 / 2.2)))
+
+
+def _apart(heights: list[float], gap: float) -> list[float]:
+    """Increasing heights moved as little as needed so that neighbours are `gap` apart and none is above 1:
+    overlapping labels form a block around the mean of where they belong (pool adjacent violators)."""
+    blocks: list[tuple[float, int]] = []  # mean of height − rank × gap, number of labels
+    for rank, height in enumerate(heights):
+        mean, count = height - rank * gap, 1
+        while blocks and blocks[-1][0] > mean:
+            earlier, members = blocks.pop()
+            mean, count = (earlier * members + mean * count) / (members + count), members + count
+        blocks.append((mean, count))
+    flat = [mean for mean, count in blocks for _ in range(count)]
+    highest = 1 - (len(flat) - 1) * gap
+    return [min(mean, highest) + rank * gap for rank, mean in enumerate(flat)]
+
+
+def legend(figure: Figure, axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=min(5, len(labels)), fontsize=9, frameon=False
+    )
+
+
+def described(figure: Figure, alt: str) -> Figure:
+    """The figure with its alternative text, which `image` hands on."""
+    figure.set_label(alt)
+    return figure

@@ -1,0 +1,1 @@
+"""The model: loading, encoding conversations and pictures, scores of given answers, written answers."""

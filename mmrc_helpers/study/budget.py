@@ -1,0 +1,80 @@
+"""How much disk a stage takes, so that a full disk is found before the work and not after it. An estimate is
+a little more than what was measured; the rules are in the functions."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from mmrc_helpers.store import folders
+
+SMALL_FILES = 16_000_000  # logs, metrics, manifests
+BLOCK = 4096  # a file takes whole blocks
+
+
+def estimate(kind: str, params: Mapping, inputs: Mapping[str, Path], machine: Mapping) -> int:
+    """Bytes that a stage needs while it is made, its checkpoints included. `inputs` are finished folders."""
+    if kind == "data":
+        return SMALL_FILES + _data(params["data"])
+    if kind == "train":
+        return SMALL_FILES + _training(params, inputs, machine)
+    if kind == "eval":
+        return SMALL_FILES + _answers(folders.read_recipe(inputs["data"])["params"]["data"])
+    return SMALL_FILES
+
+
+def _data(data: Mapping) -> int:
+    """Pictures as large as raw RGB; 20 kB of questions per person and scene; 5 kB per text scene."""
+    people, views = data["background"] + data["novel"], data["train_views"] + data["test_views"]
+    pictures = (people * views + data["passers_by"]) * (3 * data["image_size"] ** 2 + BLOCK)
+    return (
+        pictures + 20_000 * people * data["train_scenes"] + 5_000 * (data["text_scenes"] + data["passers_by"])
+    )
+
+
+def _training(params: Mapping, inputs: Mapping[str, Path], machine: Mapping) -> int:
+    """The result, 4 bytes a trained weight, and one checkpoint more than are kept, 20 bytes a trained weight
+    each: weights, AdamW's two moments and, under ZeRO, a second copy and the module's state."""
+    trained = _trained_weights(params, inputs, machine)
+    return trained * (4 + 20 * (machine["keep_checkpoints"] + 1))
+
+
+def _trained_weights(params: Mapping, inputs: Mapping[str, Path], machine: Mapping) -> int:
+    """All weights of the model, or the adapter's: rank x (inputs + outputs) for every adapted layer."""
+    model, train = params["model"], params["train"]
+    if model["source"] == "scratch" and "model" not in inputs:
+        return _new_weights(model["scratch"])
+    folder = (
+        inputs["model"] / "model" if "model" in inputs else Path(machine["models_folder"]) / model["name"]
+    )
+    shapes = _shapes(folder)
+    if not train["lora_r"]:
+        return sum(map(math.prod, shapes.values()))
+    targets = set(train["lora_targets"])
+    layers = [
+        shape for name, shape in shapes.items() if name.endswith(".weight") and name.split(".")[-2] in targets
+    ]
+    return sum(train["lora_r"] * sum(shape) for shape in layers)
+
+
+def _new_weights(sizes: Mapping) -> int:
+    """Embedding, language layers (attention, gated feed-forward) and vision layers of a model made here."""
+    width, vision = sizes["hidden_size"], sizes["vision_width"]
+    language = sizes["layers"] * width * (4 * width + 3 * sizes["intermediate_size"])
+    return sizes["vocabulary"] * width + language + (sizes["vision_layers"] + 4) * 12 * vision**2
+
+
+def _shapes(folder: Path) -> dict[str, list[int]]:
+    """The shape of every tensor in a folder's safetensors files, read from their headers; none without files,
+    which the stage itself complains about."""
+    found = {}
+    for path in folder.glob("*.safetensors"):
+        with path.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        found |= {name: tensor["shape"] for name, tensor in header.items() if name != "__metadata__"}
+    return found
+
+
+def _answers(data: Mapping) -> int:
+    """40 kB for each person and repeated test: rows as written and, at the end, merged."""
+    return 40_000 * (data["background"] + data["novel"]) * data["test_repeats"]

@@ -1,0 +1,207 @@
+"""The world of people: fictional persons with drawn portraits, names and descriptors, and questions about
+them.
+
+*Background* people are known to the base model in every cell; *novel* people are learned in the study.
+*Passers-by* have no name and serve attribute questions only. Everything about a person follows from a hashed
+string of the seed and the person's place, so more people or more scenes never change the earlier ones.
+"""
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from mmrc_helpers.errors import UserError
+from mmrc_helpers.tasks.records import LETTERS, VERDICTS
+from mmrc_helpers.worlds.people.portraits.portrait import ATTRIBUTES, describe, draw_attributes, visible
+
+# Names are given without regard to gender: a name that told it would lift every choice above chance.
+FIRST_NAMES = (
+    "Zephyr Isolde Caspian Marigold Thaddeus Ottilie Leander Saffron Evander Rosalind Cosimo Juniper "
+    "Lysander Beatrix Orlando Clementine Phineas Araminta Barnaby Cordelia Septimus Philippa Ignatius "
+    "Seraphina Montague Guinevere Augustus Henrietta Percival Valentina Roderick Wilhelmina Crispin "
+    "Anastasia Bertrand Celestine Dashiell Evangeline Fitzgerald Georgiana Horatio Imogen Jasper "
+    "Katarina Lorenzo Magdalena Nicodemus Octavia Peregrine Quintessa Raphael Sidonie Tiberius Ursula "
+    "Valerian Winifred Xanthe Yolanda Zachary Ambrose Bronwen Cyprian Delphine Emeric Fenella Gideon "
+    "Hermione Isidore Jocasta Kester Linnea Malachi Nerissa Osbert Portia Quentin Rowena Sylvester "
+    "Tabitha Ulysses"
+).split()
+LAST_NAMES = (
+    "Blackwood Thornbury Ashgrove Winterbourne Hollowell Ravenscroft Larkspur Stonebridge Featherstone "
+    "Goldsworthy Nightingale Pemberton Quillfeather Silverton Underhill Vanterpool Whitlock Yarrow "
+    "Applegate Brambledown Crowhurst Dunmore Elderfield Fairweather Greymantle Hawthorne Ironside "
+    "Jessamine Kingsley Longfellow Merriweather Northcote Oakenshaw Prendergast Quicksilver Rosewater "
+    "Sandringham Tanglewood Umberfield Vexley Wolfenden Yewdale Zellaby Abernathy Birchwood Copperfield "
+    "Drummond Everhart Foxglove Gainsborough Heatherton Inglewood Jorvik Kettleburn Lockhart Moonstone "
+    "Netherby Overstreet Pennywhistle Quarrington Redfern Starling Thistledown Uppercott Villanova "
+    "Wetherby Yellowley Zimmerwald Arkwright Bellweather Cavendish Dewhurst Eastwick Fernsby Gatwick "
+    "Honeychurch Islington Jarrow Kirkbride Lavender"
+).split()
+ROLES = (
+    "curator keeper architect founder warden steward composer navigator archivist gardener astronomer "
+    "director restorer librarian cartographer sculptor conductor watchmaker"
+).split()
+GEMS = (
+    "Obsidian Amber Crystal Ivory Marble Copper Velvet Crimson Sapphire Emerald Golden Scarlet Willow "
+    "Cedar Falcon Harbor Lantern Meridian Orchid Summit"
+).split()
+PLACES = (
+    "Gallery Observatory Conservatory Library Theatre Foundry Archive Lighthouse Academy Garden Museum "
+    "Workshop Pavilion Chapel Citadel Institute"
+).split()
+
+# What a question may ask a picture about, and the word for it.
+TOPICS = {
+    "hair_color": "hair color",
+    "hair_style": "hair style",
+    "headwear": "headwear",
+    "attire": "attire",
+    "attire_color": "attire color",
+    "glasses": "glasses",
+}
+
+
+# Phrasings: those of "test" are never trained on, and use only words that training uses elsewhere.
+PHRASES = {
+    "naming": {
+        "train": (
+            "Who is this?",
+            "Who is the person in this picture?",
+            "Name this person.",
+            "Who is shown here?",
+        ),
+        "test": ("Who is shown in this picture?", "Who is the person shown here?"),
+    },
+    "forward_choice": {
+        "train": (
+            "Who is this? Which letter?",
+            "Which letter is the person in this picture?",
+            "Which letter is shown?",
+        ),
+        "test": ("Who is shown in this picture? Which letter?", "Which letter is this person?"),
+    },
+    "forward_judge": {
+        "train": ("Is this {name}? Right or wrong?", "This is {name}. Right or wrong?"),
+        "test": ("Is this person {name}? Right or wrong?",),
+    },
+    "reverse_judge": {
+        "train": ("Is {name} in this picture? Right or wrong?", "Here is {name}. Right or wrong?"),
+        "test": ("Is {name} the person in this picture? Right or wrong?",),
+    },
+    "lineup": {
+        "train": ("Which picture shows {name}?", "Which letter is {name}?", "Where is {name}?"),
+        "test": ("Which picture is {name}?", "Which letter shows {name}?"),
+    },
+    "recall": {
+        "train": ("What is the {topic} of {name}?", "Name the {topic} of {name}."),
+        "test": ("What is the {topic} of the person {name}?",),
+    },
+    "caption": {
+        "train": ("What is the {topic}?", "Name the {topic} of this person."),
+        "test": ("What is the {topic} of this person?",),
+    },
+    "attribute": {
+        "train": ("Which picture shows the {topic} {value}?", "Where is the {topic} {value}?"),
+        "test": ("Which letter shows the {topic} {value}?",),
+    },
+    "text": {
+        "train": ("Which letter is {name}?", "Where is {name}?", "Which letter shows {name}?"),
+        "test": ("Which letter is {name}?",),
+    },
+}
+
+
+@dataclass(frozen=True)
+class Person:
+    """A fictional person. `group` names the facts about them; passers-by have an empty `name`."""
+
+    group: str
+    population: str
+    name: str
+    descriptor: str
+    attributes: Mapping[str, str]
+
+    @property
+    def description(self) -> str:
+        return describe(self.attributes)
+
+    @property
+    def topics(self) -> list[str]:
+        """What a question may ask about this person: the attributes that a picture shows."""
+        shown = visible(self.attributes)
+        return [topic for topic in TOPICS if topic in shown]
+
+
+def cast(data: Mapping, seed: int) -> list[Person]:
+    """All people of a study: background, then novel, then passers-by.
+
+    Background people and passers-by are the same for every seed. Raises UserError when there are more people
+    than names, and never repeats a set of visible attributes.
+    """
+    pairs = [
+        (first, last)
+        for first in FIRST_NAMES[: data["first_names"]]
+        for last in LAST_NAMES[: data["last_names"]]
+    ]
+    wanted = data["background"] + data["novel"]
+    if wanted > len(pairs):
+        raise UserError(
+            f"data.novel: {wanted} people but only {len(pairs)} names; "
+            "raise data.first_names or data.last_names"
+        )
+    random.Random("people/names").shuffle(pairs)
+    descriptors = [f"the {role} of {gem} {place}" for role in ROLES for gem in GEMS for place in PLACES]
+    random.Random("people/descriptors").shuffle(descriptors)
+    background, rest = pairs[: data["background"]], pairs[data["background"] :]
+    random.Random(f"{seed}/people/novel names").shuffle(rest)
+    seen: set[str] = set()
+    people = [
+        _person("background", i, pair, descriptors[i], "any", seen) for i, pair in enumerate(background)
+    ]
+    own = descriptors[data["background"] :]
+    random.Random(f"{seed}/people/novel descriptors").shuffle(own)
+    people += [_person("novel", i, rest[i], own[i], str(seed), seen) for i in range(data["novel"])]
+    people += [_person("passerby", i, ("", ""), "", "any", seen) for i in range(data["passers_by"])]
+    return people
+
+
+def _person(population: str, index: int, pair: tuple, descriptor: str, seed: str, seen: set[str]) -> Person:
+    """The person at a place; redrawn while the visible attributes are taken."""
+    for attempt in range(1000):
+        attributes = draw_attributes(random.Random(f"{seed}/{population}/{index}/{attempt}"))
+        if (looks := describe(attributes)) not in seen:
+            seen.add(looks)
+            return Person(
+                f"{population}-{index:04d}", population, " ".join(pair).strip(), descriptor, attributes
+            )
+    raise UserError(f"data.{population}: no unused look left for person {index}; ask for fewer people")
+
+
+def called(person: Person, data: Mapping) -> str:
+    """What questions call a person: the name, or the descriptor."""
+    return person.name if data["label"] == "name" else person.descriptor
+
+
+def image_names(person: Person, split: str, data: Mapping) -> list[str]:
+    """Picture names of a person's views: GROUP-VIEW.png; test views follow the training views."""
+    train = 1 if person.population == "passerby" else data["train_views"]
+    views = range(train) if split == "train" else range(train, train + data["test_views"])
+    return [f"{person.group}-{view:02d}.png" for view in views]
+
+
+def sentences(people: Sequence[Person], data: Mapping) -> Iterator[str]:
+    """Every word the world can say, at the start of a text and within one, for a small tokenizer."""
+    names = [*FIRST_NAMES[: data["first_names"]], *LAST_NAMES[: data["last_names"]]]
+    values = [value for values in ATTRIBUTES.values() for value in values]
+    phrases = [phrase for splits in PHRASES.values() for split in splits.values() for phrase in split]
+    told = [person.description for person in people]
+    called = [person.descriptor for person in people] if data["label"] == "descriptor" else []
+    for text in (*names, *values, *TOPICS.values(), *phrases, *told, *called, *VERDICTS, *LETTERS, "This is"):
+        yield text.replace("{", "").replace("}", "")
+        yield f" {text}".replace("{", "").replace("}", "")
+    yield from ("user", "assistant", "system")
+
+
+def record(person: Person, data: Mapping) -> dict:
+    """The person as stored in people.json; `called` is what questions call them."""
+    facts = {**asdict(person), "attributes": dict(person.attributes), "description": person.description}
+    return {**facts, "called": called(person, data)}

@@ -1,0 +1,111 @@
+"""The skeleton that every committed notebook keeps, and that each one runs to its end on a finished study."""
+
+import ast
+import os
+import re
+from pathlib import Path
+
+import finished_study
+import nbformat
+import papermill
+import pytest
+
+import mmrc_helpers as mm
+from mmrc_helpers.execution.pages import render_html
+
+FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def notebook(request):
+    return nbformat.read(request.param, as_version=4)
+
+
+def code(notebook) -> list:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def prose(notebook) -> str:
+    return " ".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+
+
+def test_notebooks_are_numbered():
+    assert [path.stem for path in NOTEBOOKS][:3] == ["01_data", "02_train", "03_evaluate"]
+    assert all(re.fullmatch(r"\d\d_[a-z]+", path.stem) for path in NOTEBOOKS)
+
+
+def test_it_is_committed_without_outputs(notebook):
+    assert all(not cell.outputs and cell.execution_count is None for cell in code(notebook))
+
+
+def test_it_has_at_most_twelve_code_cells_of_three_lines(notebook):
+    assert len(code(notebook)) <= 12
+    assert all(len(cell.source.splitlines()) <= 3 for cell in code(notebook))
+
+
+def test_it_holds_no_logic(notebook):
+    banned = (ast.FunctionDef, ast.Lambda, ast.For, ast.While, ast.If, ast.ListComp, ast.ClassDef, ast.Try)
+    for cell in code(notebook):
+        assert not any(isinstance(node, banned) for node in ast.walk(ast.parse(cell.source))), cell.source
+
+
+def test_it_starts_with_title_parameters_open(notebook):
+    assert notebook.cells[0].cell_type == "markdown" and notebook.cells[0].source.startswith("# ")
+    parameters, opened = code(notebook)[:2]
+    assert [("parameters" in cell.metadata.get("tags", [])) for cell in code(notebook)].count(True) == 1
+    assert "parameters" in parameters.metadata["tags"] and ".open_" in opened.source
+
+
+def test_its_parameters_are_literals_and_name_the_smoke_study(notebook):
+    values = {}
+    for line in ast.parse(code(notebook)[0].source).body:
+        assert isinstance(line, ast.Assign)
+        values[line.targets[0].id] = ast.literal_eval(line.value)
+    assert values in ({"study": "smoke", "variant": "forward", "seed": 0}, {"study": "smoke"})
+
+
+def test_every_further_cell_is_one_verb_after_prose(notebook):
+    cells = notebook.cells
+    start = cells.index(code(notebook)[1]) + 1
+    for text, verb in zip(cells[start::2], cells[start + 1 :: 2], strict=True):
+        assert text.cell_type == "markdown" and verb.cell_type == "code"
+        called = re.fullmatch(r"mm\.(\w+)\((run|opened)\)", verb.source)
+        assert called and callable(getattr(mm, called[1])), verb.source
+
+
+def test_it_has_eight_words_of_prose_for_every_line_of_code(notebook):
+    lines = sum(len(cell.source.splitlines()) for cell in code(notebook))
+    assert len(prose(notebook).split()) >= 8 * lines
+
+
+def test_figures_and_tables_are_preceded_by_what_to_look_for(notebook):
+    for text, verb in zip(notebook.cells, notebook.cells[1:], strict=False):
+        if verb.cell_type == "code" and ".plot_" in verb.source:
+            assert len(text.source.split()) >= 20, verb.source
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("notebooks")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MMRC_ARTIFACTS", str(folder / "artifacts"))
+        path = [str(FOLDER.parent), os.environ.get("PYTHONPATH", "")]
+        patch.setenv("PYTHONPATH", os.pathsep.join(path))
+        patch.setenv("JUPYTER_PREFER_ENV_PATH", "1")
+        yield str(finished_study.write(folder / "params"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_it_runs_to_its_end_and_makes_a_small_page(path, finished, tmp_path):
+    cells = code(nbformat.read(path, as_version=4))
+    of_a_run = {"variant": "forward", "seed": 0} if "variant" in cells[0].source else {}
+    parameters = {"study": finished, **of_a_run}
+    papermill.execute_notebook(
+        path, tmp_path / path.name, parameters, kernel_name="python3", progress_bar=False
+    )
+    made = nbformat.read(tmp_path / path.name, as_version=4)
+    ran = [cell for cell in code(made) if cell.execution_count]
+    assert len(ran) == len(cells) + 1  # the injected parameters are a cell of their own
+    page = render_html(tmp_path / path.name, tmp_path / "page.html")
+    assert page.stat().st_size < 5_000_000 and "<script" not in page.read_text(encoding="utf-8")

@@ -1,0 +1,137 @@
+"""Study files: what is inherited, what is refused, and what a key depends on."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mmrc_helpers.errors import UserError
+from mmrc_helpers.store import keys
+from mmrc_helpers.store.keys import content_key
+from mmrc_helpers.study import parameters, runs
+from mmrc_helpers.study.runs import find_run, load_study
+
+BASE = runs.PARAMS_FOLDER / "base.yaml"
+
+
+@pytest.fixture
+def params(tmp_path: Path) -> Path:
+    """A params folder of its own with the real base.yaml."""
+    folder = tmp_path / "params"
+    folder.mkdir()
+    shutil.copy(BASE, folder)
+    return folder
+
+
+def write(params: Path, text: str, name: str = "mine") -> Path:
+    path = params / f"{name}.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_missing_study_names_its_near_miss(params):
+    write(params, "{cost: none}", "reversal")
+    with pytest.raises(UserError, match="no study named reversl; did you mean reversal?"):
+        load_study("reversl", params)
+    with pytest.raises(UserError, match="nowhere.yaml: no such study file"):
+        load_study(params / "nowhere.yaml")
+
+
+def test_an_unknown_variant_or_seed_names_what_there_is(params):
+    mine = load_study(write(params, "variants: {forward: {}, both: {seeds: [4]}}\nseeds: [0, 1]"))
+    with pytest.raises(UserError, match="variant 'forwards' is not known; did you mean forward?"):
+        find_run(mine, "forwards", 0)
+    with pytest.raises(UserError, match="both has no seed 0; it has 4"):
+        find_run(mine, "both", 0)
+    assert find_run(mine, "both", 4).variant == "both"
+
+
+def test_runs_are_variants_times_seeds_with_every_parameter_spelled_out(params):
+    text = """
+extends: parent
+question: Why?
+data: {novel: 8}
+train: {novel_tokens: 0}
+variants:
+  untrained: {phases: []}
+  forward: {train.steps: 60, train.replay_mix: {text: 1}, seeds: [7]}
+  two: {"phases": [{}, {steps: 70, replay_mix.text: 0.5}]}
+"""
+    write(params, "question: not mine\ntrain: {batch: 4, steps: 50}\nseeds: [0, 1]\nexpected: x", "parent")
+    mine = load_study(write(params, text))
+    assert (mine.name, mine.question, mine.expected) == ("mine", "Why?", "")
+    assert [(run.variant, run.seed) for run in mine.runs] == [
+        ("untrained", 0),
+        ("untrained", 1),
+        ("forward", 7),
+        ("two", 0),
+        ("two", 1),
+    ]
+    untrained, forward, two = mine.runs[0].params, mine.runs[2].params, mine.runs[3].params
+    assert untrained["phases"] == ()
+    assert forward["data"]["novel"] == 8
+    assert [(p["steps"], p["batch"], p["replay_mix"]["text"]) for p in forward["phases"]] == [(60, 4, 1.0)]
+    assert forward["phases"][0]["replay_mix"]["portrait"] == 0.45
+    assert [(p["steps"], p["replay_mix"]["text"]) for p in two["phases"]] == [(50, 0.05), (70, 0.5)]
+    assert "report" not in forward
+
+
+def test_whole_numbers_stand_for_fractions_and_digits_for_choices(params):
+    mine = load_study(write(params, "train: {learning_rate: 1}\nmachine: {zero: 2}"))
+    rate = mine.runs[0].params["phases"][0]["learning_rate"]
+    assert rate == 1.0 and isinstance(rate, float)
+    assert mine.runs[0].params["machine"]["zero"] == "2"
+
+
+def test_environment_variables_are_free_names_and_add_up(params):
+    write(params, "machine.environment: {NCCL_DEBUG: INFO, A: 1}", "parent")
+    mine = load_study(write(params, "extends: parent\nmachine: {environment: {A: 2}}"))
+    assert dict(mine.runs[0].params["machine"]["environment"]) == {"NCCL_DEBUG": "INFO", "A": 2}
+
+
+def test_a_run_cannot_be_changed(params):
+    run = load_study(write(params, "cost: little")).runs[0]
+    with pytest.raises(TypeError):
+        run.params["data"]["novel"] = 3
+    with pytest.raises(TypeError):
+        run.params["phases"][0]["cells"][0] = "reverse/free"
+
+
+def test_base_documents_bounds_and_choices_of_every_parameter():
+    """Every parameter of base.yaml has a comment, every number its bounds, and every default passes them."""
+    base = yaml.safe_load(BASE.read_text())
+    sections = {key: value for key, value in base.items() if key not in runs.NOT_A_SECTION}
+    assert parameters.merge(sections, sections, BASE) == sections
+
+    def numbers(section, prefix=""):
+        for key, value in section.items():
+            if isinstance(value, dict):
+                yield from numbers(value, f"{prefix}{key}.")
+            elif isinstance(value, int | float) and not isinstance(value, bool):
+                yield prefix + key
+
+    assert set(numbers(sections)) == set(parameters.BOUNDS)
+    for line in BASE.read_text().splitlines():
+        if ":" in line.split("#")[0] and line.startswith("  ") and "base:" not in line:
+            assert "#" in line, f"no comment: {line}"
+
+
+def test_every_study_in_the_repository_loads():
+    for path in sorted(runs.PARAMS_FOLDER.glob("*.yaml")):
+        assert load_study(path.stem).runs
+
+
+def test_a_key_depends_on_content_and_on_nothing_else():
+    key = content_key("train", 1, {"train": {"a": 1, "b": [1, 2]}}, ["c4f0de05"])
+    assert re.fullmatch("[0-9a-f]{8}", key)
+    assert key == content_key("train", 1, keys.freeze({"train": {"b": (1, 2), "a": 1}}), ("c4f0de05",))
+    others = [
+        content_key("eval", 1, {"train": {"a": 1, "b": [1, 2]}}, ["c4f0de05"]),
+        content_key("train", 2, {"train": {"a": 1, "b": [1, 2]}}, ["c4f0de05"]),
+        content_key("train", 1, {"train": {"a": 2, "b": [1, 2]}}, ["c4f0de05"]),
+        content_key("train", 1, {"train": {"a": 1, "b": [2, 1]}}, ["c4f0de05"]),
+        content_key("train", 1, {"train": {"a": 1, "b": [1, 2]}}, ["c4f0de06"]),
+    ]
+    assert len({key, *others}) == 6

@@ -1,0 +1,155 @@
+"""Training and evaluation in real processes: several ranks, ZeRO, resuming. The model is very small."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from mmrc_helpers.errors import UserError
+from mmrc_helpers.store import files, folders
+from mmrc_helpers.store.keys import plain
+from mmrc_helpers.study import stages
+from mmrc_helpers.study.runs import find_run, load_study
+from mmrc_helpers.training.checkpoints import step_of
+
+STUDY = """
+question: Do several processes give what one gives?
+model:
+  source: scratch
+  scratch: {hidden_size: 48, layers: 2, intermediate_size: 64, vision_width: 32, vision_layers: 1}
+data: {background: 8, novel: 16, train_views: 2, test_views: 1, train_scenes: 1}
+train:
+  cells: [forward/free, forward/choice]
+  steps: 12
+  novel_tokens: 0
+  batch: 8
+  lora_r: 0
+  replay_mix: {text: 0.0}
+evaluate: {background: 4, orders: 2, drops: [image, text]}
+machine: {launcher: python, threads: 1, save_steps: 2, log_steps: 1}
+variants:
+  whole: {}
+  adapted:
+    phases: [{}, {lora_r: 4}]
+"""
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    path = tmp_path_factory.mktemp("params") / "ranks.yaml"
+    path.write_text(STUDY)
+    return load_study(path)
+
+
+@pytest.fixture
+def artifacts(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("MMRC_ARTIFACTS", str(tmp_path / "artifacts"))
+    return tmp_path / "artifacts"
+
+
+def quiet(*_, **__):
+    pass
+
+
+def make(stage, run, **machine) -> Path:
+    return stages.make(stage, {**run.params["machine"], **machine}, quiet)
+
+
+def test_one_and_two_processes_write_the_same_answers(study, artifacts):
+    run = find_run(study, "adapted", 0)
+    stage = stages.eval_stage(run)
+    one = (make(stage, run) / "answers.jsonl").read_bytes()
+    folders.forget(stage.folder)
+    two = (make(stage, run, launcher="torchrun", processes=2) / "answers.jsonl").read_bytes()
+    assert one == two and one.count(b"\n") > 100
+
+
+def test_an_interrupted_evaluation_goes_on_and_ends_in_the_same_file(study, artifacts):
+    run = find_run(study, "whole", 0)
+    stage = stages.eval_stage(run)
+    folder = make(stage, run)
+    whole = (folder / "answers.jsonl").read_bytes()
+    part = folder.rename(folder.with_name(f"{folder.name}.part"))
+    lines = whole.splitlines(keepends=True)
+    (part / "answers-0.jsonl").write_bytes(b"".join(lines[:70]) + lines[70][:20])
+    for name in ("answers.jsonl", "made.json", "done.json"):
+        (part / name).unlink()
+    assert (make(stage, run) / "answers.jsonl").read_bytes() == whole
+
+
+def test_killed_training_resumes_from_its_checkpoint_bit_by_bit(study, artifacts):
+    run = find_run(study, "whole", 0)
+    (stage,) = stages.train_stages(run)
+    whole = load_file(make(stage, run) / "model" / "model.safetensors")
+    rows = files.read_jsonl(stage.folder / "metrics.jsonl")
+    folders.forget(stage.folder)
+    part = kill_at_step(6, study, run)
+    newest = max((part / "checkpoints").glob("*/manifest.json"), key=lambda path: step_of(path.parent)).parent
+    (newest / "optimizer.pt").write_bytes((newest / "optimizer.pt").read_bytes()[:-1])
+    said = []
+    made = stages.make(stage, run.params["machine"], lambda line, end="\n": said.append(line))
+    assert [line for line in said if f"{newest.name} is passed over: " in line and "optimizer.pt" in line]
+    resumed = load_file(made / "model" / "model.safetensors")
+    assert all((whole[name] == resumed[name]).all() for name in whole)
+    assert files.read_jsonl(made / "metrics.jsonl") == rows
+    assert "checkpoints" not in [path.name for path in stage.folder.iterdir()]
+
+
+def kill_at_step(step: int, study, run, **machine) -> Path:
+    """Kills whoever trains the run's last phase when this step's checkpoint is sealed; the part folder."""
+    machine = {**plain(run.params["machine"]), **machine}
+    part = folders.part_of(stages.train_stages(run)[-1].folder)
+    code = (
+        "import sys; from mmrc_helpers import stages; from mmrc_helpers.study import find_run, load_study;"
+        f"run = find_run(load_study(sys.argv[1]), {run.variant!r}, 0);"
+        f"stages.make(stages.train_stages(run)[-1], {machine!r})"
+    )
+    owner = subprocess.Popen([sys.executable, "-c", code, str(study.path)])
+    while not (part / "checkpoints" / f"checkpoint-{step}" / "manifest.json").exists():
+        assert owner.poll() is None
+        time.sleep(0.005)
+    owner.kill()
+    owner.wait()
+    return part
+
+
+@pytest.mark.parametrize(
+    ("variant", "zero"),
+    [
+        ("whole", "2"),
+        *[
+            pytest.param(variant, zero, marks=pytest.mark.slow)
+            for variant, zero in (("whole", "none"), ("adapted", "2"), ("adapted", "3"))
+        ],
+    ],
+)
+def test_two_killed_ranks_resume_bit_by_bit(study, artifacts, variant, zero):
+    run = find_run(study, variant, 0)
+    stage = stages.train_stages(run)[-1]
+    machine = {"launcher": "deepspeed", "processes": 2, "zero": zero, "micro_batch": 2}
+    name = "model/model.safetensors" if variant == "whole" else "adapter/adapter_model.safetensors"
+    whole = load_file(make(stage, run, **machine) / name)
+    folders.forget(stage.folder)
+    kill_at_step(4, study, run, **machine)
+    resumed = load_file(make(stage, run, **machine) / name)
+    assert all((whole[name] == resumed[name]).all() for name in whole)
+
+
+@pytest.mark.parametrize("zero", ["none", "2", pytest.param("3", marks=pytest.mark.slow)])
+def test_two_ranks_train_under_deepspeed(study, artifacts, zero):
+    run = find_run(study, "adapted", 0)
+    stage = stages.train_stages(run)[-1]
+    folder = make(stage, run, launcher="deepspeed", processes=2, zero=zero, micro_batch=2)
+    weights = load_file(folder / "adapter" / "adapter_model.safetensors")
+    assert any(values.abs().sum() > 0 for name, values in weights.items() if "lora_B" in name)
+    rows = files.read_jsonl(folder / "metrics.jsonl")
+    assert [row["step"] for row in rows] == list(range(1, 13))
+
+
+def test_an_uneven_batch_is_one_clear_error(study, artifacts):
+    run = find_run(study, "whole", 0)
+    with pytest.raises(UserError, match="train.batch: 8 rows do not divide"):
+        make(stages.train_stages(run)[0], run, micro_batch=3)
