@@ -2,25 +2,29 @@
 STUDY ?= reversal
 N ?= 100
 SEED ?= 0
-VENV := .venv
+VENV ?= .venv
 PYTHON := $(VENV)/bin/python
+# Of the shell's settings of Python, none reaches what is started here.
+unexport PYTHONHOME PYTHONPATH PYTHONSTARTUP PYTHONOPTIMIZE PYTHONINSPECT PYTHONWARNINGS PYTHONUSERBASE PYTHONDEBUG
 
-.PHONY: study test lab report bench chaos environment
+.PHONY: study test lab report readme bench chaos environment
 
 study: environment  ## runs a study and prints its verdict: make study STUDY=reversal
 	@$(PYTHON) -m mmrc_helpers.run $(STUDY)
 
-test: environment  ## the fast tests
+test: environment  ## the fast tests, in two processes
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
-	@$(PYTHON) -m pytest
+	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile
 
-lab: environment  ## opens the notebooks in JupyterLab
-	@$(PYTHON) -m jupyter lab --notebook-dir=notebooks \
-		--LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
+lab: environment  ## opens working copies of the notebooks, in artifacts/lab, in JupyterLab
+	@PYTHONPATH="$(CURDIR)" $(PYTHON) -m mmrc_helpers.execution.lab
 
 report: environment  ## writes the report of a study again: make report STUDY=reversal
 	@$(PYTHON) -m mmrc_helpers.run $(STUDY) --redo report
+
+readme: environment  ## writes the results of finished studies into README.md: make readme STUDY="reversal why_reverse"
+	@$(PYTHON) -m mmrc_helpers.readme $(STUDY)
 
 bench: environment  ## measures what this machine does
 	@$(PYTHON) tests/bench.py
@@ -29,13 +33,8 @@ chaos: environment  ## breaks a very small study in N ways and says what was los
 	@$(PYTHON) tests/chaos/driver.py --count $(N) --seed $(SEED)
 
 environment:
-	@stamp="$$(cksum < pyproject.toml)"; \
-	if [ "$$(cat $(VENV)/stamp 2>/dev/null)" = "$$stamp" ]; then exit 0; fi; \
-	for python in python3 python3.13 python3.12 python3.11 none; do \
+	@for python in $(PYTHON) python3 python3.13 python3.12 python3.11 none; do \
 		"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && break; \
 	done; \
 	if [ "$$python" = none ]; then echo "needs Python 3.11, 3.12 or 3.13; none is on the PATH" >&2; exit 2; fi; \
-	echo "setting up $(VENV) with $$($$python --version); this is done once and takes some minutes"; \
-	{ [ -x $(PYTHON) ] || "$$python" -m venv $(VENV); } && \
-	$(PYTHON) -m pip install -qq --disable-pip-version-check --editable '.[test]' && \
-	echo "$$stamp" > $(VENV)/stamp
+	"$$python" -I .ci/environment.py "$(VENV)"

@@ -5,14 +5,16 @@ import argparse
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from mmrc_helpers.errors import UserError, check_known, listed, show
-from mmrc_helpers.execution.notebooks import Job, execute_all
+from mmrc_helpers.execution import surroundings
+from mmrc_helpers.execution.notebooks import Failure, Job, execute_all, job_of
 from mmrc_helpers.store import disk, files, folders
 from mmrc_helpers.store.keys import content_key, plain
-from mmrc_helpers.study import stages, upkeep
+from mmrc_helpers.study import stages, upkeep, yaml_files
 from mmrc_helpers.study.runs import PARAMS_FOLDER, Run, Study, load_study
 
 NOTEBOOKS = files.REPOSITORY / "notebooks"
@@ -22,7 +24,8 @@ OF_A_RUN = {  # a notebook of a run → the kinds of stages that it makes or sho
     "03_evaluate": ("data", "train", "eval"),
     "04_dynamics": ("data", "train", "dynamics"),
 }
-OF_A_STUDY = "05_report"
+OF_A_STUDY = "05_report_{}"  # one per finding
+ANALYSIS = files.REPOSITORY / "mmrc_helpers" / "analysis"  # what tables and verdicts are computed by
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,19 +35,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        if options.check:
-            return upkeep.check(options.params_folder)
-        if options.clean:
-            return upkeep.clean(options.params_folder, options.yes)
-        if options.study is None:
-            parser.error("name a study, or give --check or --clean")
-        study = load_study(options.study, options.params_folder)
-        runs = _chosen(study, options.variant, options.seed)
-        if options.dry_run:
-            return _say_plan(study, runs, options.notebooks)
-        if options.redo:
-            _forget(options.redo, study, runs, options.notebooks)
-        with disk.naming_a_full_disk(folders.study_folder(study.name)):
+        with disk.writing_into(files.artifacts_root()), yaml_files.reading_once():
+            if options.check:
+                return upkeep.check(options.params_folder)
+            if options.clean:
+                return upkeep.clean(options.params_folder, options.yes)
+            if options.study is None:
+                parser.error("name a study, or give --check or --clean")
+            study = load_study(options.study, options.params_folder)
+            runs = _chosen(study, options.variant, options.seed)
+            upkeep.check_owner(folders.study_folder(study.name), _study_argument(study))
+            if options.dry_run:
+                return _say_plan(study, runs, options.notebooks)
+            if options.redo:
+                _forget(options.redo, study, runs, options.notebooks)
             return run_study(study, runs, options.notebooks)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -60,29 +64,47 @@ def _interrupt(number: int, frame) -> None:
 
 def run_study(study: Study, runs: Sequence[Run], notebooks: Path = NOTEBOOKS) -> int:
     """Executes what is not current, run by run, then the report if every run of the study is there. A failure
-    ends its run but not the others. Returns the exit status."""
+    ends its run but not the others. Study files and notebooks are read once, at the start. Returns the exit
+    status."""
     began, failures = time.monotonic(), []
-    for run in runs:
-        with folders.claim(folders.run_folder(run.study, run.name)):
-            failures += execute_all(_jobs_of_run(study, run, notebooks))
-    missing = [run for run in study.runs if not _is_current(study, run, notebooks)]
+    jobs = {run.name: _jobs_of_run(study, run, notebooks) for run in study.runs}
     report = _report_job(study, notebooks)
-    with folders.claim(folders.study_folder(study.name)):
-        if not missing:
-            failures += execute_all([report])
-        _write_index(study, notebooks)
+    folder = folders.study_folder(study.name)
+    upkeep.note_owner(folder, _study_argument(study))
+    for run in runs:
+        failures += _execute(folders.run_folder(run.study, run.name), jobs[run.name])
+    missing = [run for run in study.runs if not all(job.is_current() for job in jobs[run.name])]
+    if not missing:
+        failures += _execute(folder, [report])
+    _write_index(study, jobs, report)
     for failure in failures:
         print(f"\nFAILED {failure.job.name}: {failure.message}")
     if missing:
         print(f"\nthe report waits for {listed(run.name for run in missing)}")
     elif not failures:
         _say_verdict(study, report.page)
+    read = {job.source: job for own in (*jobs.values(), [report]) for job in own}
+    if changed := [*yaml_files.changed_since(), *(source for source, job in read.items() if job.is_stale())]:
+        print(
+            f"changed while this ran: {listed(map(show, changed))}; this was the study as it was at the start"
+        )
     print(f"{len(runs)} runs in {time.monotonic() - began:.0f} s, {len(failures)} failed")
-    return 0 if not failures else 2 if all(failure.error == "UserError" for failure in failures) else 1
+    if failures:
+        return 2 if all(failure.error == "UserError" for failure in failures) else 1
+    return int(bool(missing) and len(runs) == len(study.runs))
+
+
+def _execute(folder: Path, jobs: Sequence[Job]) -> list[Failure]:
+    """Executes the jobs of a folder under its claim; what is current needs no claim, and so no right to
+    write."""
+    if all(job.is_current() for job in jobs):
+        return []
+    with folders.claim(folder):
+        return execute_all(jobs)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m mmrc_helpers.run", description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m mmrc_helpers.run", description=__doc__)
     parser.add_argument("study", nargs="?", help="a name in params/, or a YAML file")
     parser.add_argument("--variant", help="only this variant")
     parser.add_argument("--seed", type=int, help="only this seed")
@@ -117,27 +139,33 @@ def _jobs_of_run(study: Study, run: Run, notebooks: Path) -> list[Job]:
         source = notebooks / f"{name}.ipynb"
         if source.exists():
             shown = [_relative(stage.folder) for stage in made if stage.kind in kinds]
-            mark = {"notebook": _sum(source), "parameters": parameters, "params": params, "stages": shown}
-            jobs.append(Job(source, folders.run_folder(run.study, run.name) / source.name, parameters, mark))
+            mark = {"parameters": parameters, "params": params, "stages": shown}
+            mark |= {"analysis": _sum_of(ANALYSIS)} if "eval" in kinds or "dynamics" in kinds else {}
+            jobs.append(
+                job_of(source, folders.run_folder(run.study, run.name) / source.name, parameters, mark)
+            )
     return jobs
 
 
 def _report_job(study: Study, notebooks: Path) -> Job:
-    source = notebooks / f"{OF_A_STUDY}.ipynb"
     parameters = {"study": _study_argument(study)}
     texts = {"question": study.question, "expected": study.expected, "cost": study.cost}
     mark = {
-        "notebook": _sum(source),
         "parameters": parameters,
         "study": {**texts, **plain(study.report)},
+        "analysis": _sum_of(ANALYSIS),
         "runs": [run.name for run in study.runs],
         "stages": [_relative(stage.folder) for run in study.runs for stage in stages.stages_of(run)],
     }
-    return Job(source, folders.study_folder(study.name) / "report.ipynb", parameters, mark)
+    output = folders.study_folder(study.name) / "report.ipynb"
+    return job_of(notebooks / f"{OF_A_STUDY.format(study.report['finding'])}.ipynb", output, parameters, mark)
 
 
-def _is_current(study: Study, run: Run, notebooks: Path) -> bool:
-    return all(job.is_current() for job in _jobs_of_run(study, run, notebooks))
+@cache
+def _sum_of(folder: Path) -> str:
+    """One sum for the code below a folder: a table or a verdict by another code is no longer current."""
+    sums = {str(path.relative_to(folder)): disk.checksum(path) for path in sorted(folder.rglob("*.py"))}
+    return content_key("code", 1, sums, [])
 
 
 def _forget(what: str, study: Study, runs: Sequence[Run], notebooks: Path) -> None:
@@ -163,6 +191,12 @@ def _forget(what: str, study: Study, runs: Sequence[Run], notebooks: Path) -> No
 
 
 def _say_plan(study: Study, runs: Sequence[Run], notebooks: Path) -> int:
+    for base in {stage.folder: stage for stage in map(stages.base_stage, runs) if stage}.values():
+        state = "there  " if folders.is_complete(base.folder) else "to copy"
+        if state == "to copy" and not folders.is_in_repository(base.folder):
+            state = "to make"
+            print(f"{base.announcement}{folders.lost_advice(base.folder)}")
+        print(f"  {state}  {_relative(base.folder)}")
     for run in runs:
         print(f"{run.variant}, seed {run.seed}")
         for stage in stages.stages_of(run):
@@ -173,16 +207,15 @@ def _say_plan(study: Study, runs: Sequence[Run], notebooks: Path) -> int:
     return 0
 
 
-def _write_index(study: Study, notebooks: Path) -> None:
+def _write_index(study: Study, jobs: Mapping[str, Sequence[Job]], report: Job) -> None:
     from mmrc_helpers.execution.pages import render_index
 
     folder, rows = folders.study_folder(study.name), []
     for run in study.runs:
-        jobs = _jobs_of_run(study, run, notebooks)
-        links = {job.source.stem: str(job.page.relative_to(folder)) for job in jobs if job.page.exists()}
-        status = "finished" if all(job.is_current() for job in jobs) else "unfinished"
+        own = jobs[run.name]
+        links = {job.source.stem: str(job.page.relative_to(folder)) for job in own if job.page.exists()}
+        status = "finished" if all(job.is_current() for job in own) else "unfinished"
         rows.append({"name": f"{run.variant}, seed {run.seed}", "status": status, "links": links})
-    report = _report_job(study, notebooks)
     if report.page.exists():
         status = "finished" if report.is_current() else "of an earlier state"
         rows.append({"name": "report", "status": status, "links": {"report": report.page.name}})
@@ -209,12 +242,6 @@ def _relative(folder: Path) -> str:
     return str(folder.relative_to(files.artifacts_root()))
 
 
-def _sum(path: Path) -> str:
-    """SHA-256 of a notebook."""
-    if not path.is_file():
-        raise UserError(f"{show(path)} does not exist; it is part of the repository")
-    return disk.checksum(path)
-
-
 if __name__ == "__main__":
+    surroundings.enter("mmrc_helpers.run")
     sys.exit(main())

@@ -1,44 +1,103 @@
-"""`make bench`: what this machine does, measured: how long each launcher takes to start, what a training step
-gains over the stock way, and where the time of the smoke study goes. Compare such numbers only within one
-run."""
+"""`make bench`: what this machine does, measured; `python tests/bench.py [PART ...]`: only some parts of it.
+
+Every figure is one line, `bench NAME VALUE UNIT peer PEER ratio R goal G`. PEER is what is usually done in
+its place, measured here on the same work; of puzzles, what the published code took once on another machine.
+R says how many times better ours is. G is the least ratio to be reached, or where there is no peer the most
+seconds. Compare numbers only within one run.
+"""
 
 import os
-import random
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import tiny
 import torch
-from conftest import link_base
-from mmrc_helpers.store.keys import plain
 
-from mmrc_helpers.dynamics.points import candidates, schedule
+from mmrc_helpers.dynamics.points import schedule
 from mmrc_helpers.dynamics.prober import Prober
 from mmrc_helpers.execution import launch
-from mmrc_helpers.models import load, scratch
-from mmrc_helpers.models.encode import Encoder, Pictures, Tokens
+from mmrc_helpers.models import load, score
+from mmrc_helpers.models.answer import Answerer
+from mmrc_helpers.models.chat import render
+from mmrc_helpers.models.encode import Encoder, Tokens
+from mmrc_helpers.models.features import open_pictures
 from mmrc_helpers.store import files, folders
+from mmrc_helpers.store.keys import plain
+from mmrc_helpers.store.pictures import Shards
 from mmrc_helpers.study import stages
 from mmrc_helpers.study.runs import find_run, load_study
-from mmrc_helpers.tasks.records import read_examples, training_rows
+from mmrc_helpers.tasks.example import answer_of, candidates, conversation, pictures_of, question
+from mmrc_helpers.tasks.rows import taken
 from mmrc_helpers.training.optimizers import make_optimizer
-from mmrc_helpers.worlds.people import cast as world
-from mmrc_helpers.worlds.people.portraits.portrait import render
-from mmrc_helpers.worlds.people.questions import examples as questions
+from mmrc_helpers.worlds import WORLDS
+from mmrc_helpers.worlds.folder import read_data
 
 CPU = torch.device("cpu")
+PUBLISHED = {
+    "tables": 0.10,
+    "grids": 0.11,
+    "analogies": 0.26,
+}  # seconds a picture on one core: the code of arXiv 2501.02669
 NOTHING = (
-    "from mmrc_helpers import launch\nif __name__ == '__main__':\n    worker.run_main(lambda folder: None)\n"
+    "from mmrc_helpers.execution import worker\n"
+    "if __name__ == '__main__':\n    worker.run_main(lambda folder: None)\n"
 )
 
 
-def launchers() -> None:
-    """Seconds to start a module that does nothing and see it done, the best of three."""
-    machine = {**load_study("base").runs[0].params["machine"], "accelerator": "cpu"}
-    print("launcher   processes  seconds")
+def say(name: str, value: float, unit: str, peer: float | None = None, goal: float | None = None) -> None:
+    """Prints one figure; `ratio` is above one where ours is better than the peer."""
+    ratio = None if peer is None else peer / value if unit == "s" else value / peer
+    shown = ["-" if number is None else f"{number:.3g}" for number in (peer, ratio, goal)]
+    print(f"bench {name} {value:.3g} {unit} peer {shown[0]} ratio {shown[1]} goal {shown[2]}", flush=True)
+
+
+def best(work: Callable, times: int = 3) -> float:
+    """Seconds that `work` takes, the best of so many times."""
+    seconds = []
+    for _ in range(times):
+        began = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - began)
+    return min(seconds)
+
+
+class Bed:
+    """The embedded model and the data of the smoke study, made once for all parts, in a folder that goes."""
+
+    def __init__(self, place: Path):
+        os.environ["MMRC_ARTIFACTS"] = str(place)
+        tiny.link_base(place)
+        self.run = find_run(load_study("smoke"), "forward", 0)
+        data = stages.data_stage(self.run)
+        self.source = stages.make(data, self.run.params["machine"], tiny.quiet)
+        self.world, self.shards = WORLDS["people"], Shards(self.source)
+        self.train, self.test = (read_data(self.source, split) for split in ("train", "test"))
+        self.weights = stages.base_stage(self.run).folder / "model"
+        self.processor = load.load_processor(self.weights, self.run.params["model"])
+
+    def model(self):
+        """The embedded model, its vision part frozen."""
+        model = load.load_model(self.weights, self.run.params["model"])
+        load.vision_part(model).requires_grad_(False)
+        return model
+
+    def encoder(self, chats: Sequence, model=None, folder: Path | None = None) -> Encoder:
+        """An encoder of these conversations: of pixels, or with a model of features once computed."""
+        names = sorted({name for turns in chats for name in pictures_of(turns)})
+        return Encoder(self.processor, open_pictures(self.shards, names, self.processor, model, CPU,
+                                                     folder=folder))  # fmt: skip
+
+
+def launchers(bed: Bed) -> None:
+    """Seconds to start a module that does nothing and see it done."""
+    machine = {**bed.run.params["machine"], "accelerator": "cpu"}
     for launcher, processes in (
         ("python", 1),
         ("torchrun", 1),
@@ -46,156 +105,167 @@ def launchers() -> None:
         ("torchrun", 2),
         ("deepspeed", 2),
     ):
-        seconds = min(_launch({**machine, "launcher": launcher, "processes": processes}) for _ in range(3))
-        print(f"{launcher:10} {processes:9}  {seconds:7.2f}")
+        chosen = {**machine, "launcher": launcher, "processes": processes}
+        say(f"launch_{launcher}_{processes}", best(partial(_launch, chosen)), "s")
 
 
-def _launch(machine: dict) -> float:
-    with tempfile.TemporaryDirectory() as place:
-        (Path(place) / "idle").mkdir()
-        (Path(place) / "idle" / "work.py").write_text(NOTHING)
-        os.environ["PYTHONPATH"] = place
-        files.write_json(Path(place) / "recipe.json", {})
-        began = time.monotonic()
-        launch.run_module("idle.work", Path(place), machine)
-        return time.monotonic() - began
+def _launch(machine: dict) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        (place / "idle").mkdir()
+        (place / "idle" / "work.py").write_text(NOTHING)
+        files.write_json(place / "recipe.json", {})
+        own = {"PYTHONPATH": f"{place}{os.pathsep}{files.REPOSITORY}"}
+        launch.run_module("idle.work", place, {**machine, "environment": own}, tiny.quiet)
 
 
-def smoke() -> None:
-    """The stages of the smoke study, and what the notebooks and the runner add to them."""
-    with tempfile.TemporaryDirectory() as place:
-        root = Path(place) / "artifacts"
-        link_base(root)
-        ours = set(root.glob("*/*"))
-        total = _run_smoke(root)
-        print("\nstage of the smoke study   seconds  memory GB")
-        seconds = 0.0
-        for path in sorted(set(root.glob("*/*")) - ours):
-            if folders.is_complete(path):
-                made = files.read_json(path / "made.json")
-                seconds += made["seconds"]
-                print(f"{path.parent.name}/{path.name:20} {made['seconds']:7.1f}  {made['memory_gb']:9.2f}")
-        again = _run_smoke(root)
-    print(f"\nin all {total:.1f} s, of which stages {seconds:.1f} s; the same command again {again:.1f} s")
+def drawing(bed: Bed) -> None:
+    """Seconds a picture: portraits, and the puzzles as large as their authors draw them."""
+    made = bed.world.make(bed.run.params["world"]["facts"], 0)
+    _draw("portrait", made)
+    for name, published in PUBLISHED.items():
+        study = f"data: {{world: {name}}}\nphases: []\nmodel: {{source: scratch}}\n"
+        path = files.artifacts_root() / f"bench_{name}.yaml"
+        path.write_text(study)
+        facts = load_study(path).runs[0].params["world"]["facts"]
+        _draw(f"picture_{name}", WORLDS[name].make(facts, 0), published, goal=1)
 
 
-def training() -> None:
-    """Tokens per second of one training step of the embedded model's size: stock, and with each of our two
-    levers.
-
-    The peer is what a stock trainer does: pixels through the vision part in every step, PyTorch's fused
-    attention.
-    """
-    from test_machine_side import DATA, PARAMS  # the tests' small world
-
-    torch.manual_seed(0)
-    with tempfile.TemporaryDirectory() as place:
-        cast, folder = world.cast(DATA, 0), Path(place)
-        for person in cast:
-            for name in world.image_names(person, "train", DATA):
-                render(person.attributes, random.Random(name), 64).save(folder / name)
-        processor = scratch.scratch_processor(PARAMS["model"]["scratch"], world.sentences(cast, DATA))
-        model = scratch.scratch_model(PARAMS["model"]["scratch"], processor, 64, 0)
-        load.vision_part(model).requires_grad_(False)
-        lineups = [e for e in questions(cast, DATA, 0) if e.split == "train" and e.kind == "lineup"][:32]
-        names = sorted({name for example in lineups for name in example.images})
-        pixels, features = (Encoder(processor, Pictures(folder, names, processor), {}) for _ in range(2))
-        features.pictures.freeze(model, CPU)
-        print("\ntraining step, 32 line-ups     tokens/s  ratio to stock")
-        stock = _steps(model, pixels, lineups, "sdpa")
-        for name, encoder, attention in (
-            ("stock: pixels, fused", None, ""),
-            ("features once, fused", features, "sdpa"),
-            ("pixels, plain attention", pixels, "eager"),
-            ("features once, plain", features, "eager"),
-        ):
-            rate = _steps(model, encoder, lineups, attention) if encoder else stock
-            print(f"{name:28} {rate:10.0f}  {rate / stock:8.2f}")
+def _draw(name: str, made, peer: float | None = None, goal: float | None = None, count: int = 40) -> None:
+    wanted = [made.pictures[key] for key in islice(made.pictures, count)]
+    say(name, best(lambda: [made.draw(one) for one in wanted]) / count, "s", peer, goal)
 
 
-def probing() -> None:
-    """Answers probed per second against the loop that prior work runs, and what probes add to training.
+def encoding(bed: Bed) -> None:
+    """Conversations a second from words and picture files to a batch. The peer calls the processor on every
+    batch, as collators do."""
+    chats = [conversation([e]) for e in bed.train.examples if e.pictures][:256]
+    parts = [chats[first : first + 32] for first in range(0, len(chats), 32)]
 
-    The loop asks one question with one answer at a time: picture files are read and encoded anew, every
-    logit of the sequence is made. The model is the embedded one, trained as in reversal.
-    """
-    run = find_run(load_study("reversal"), "forward", 0)
-    train, dynamics = plain(run.params["phases"][0]), run.params["dynamics"]
-    with tempfile.TemporaryDirectory() as place:
-        os.environ["MMRC_ARTIFACTS"] = place
-        link_base(Path(place))
-        small = find_run(load_study("smoke"), "forward", 0)
-        data = stages.make(stages.data_stage(small), small.params["machine"], lambda *_, **__: None)
-        weights = stages.base_stage(small).folder / "model"
-        model = load.load_model(weights, run.params["model"])
-        if train["lora_r"]:
-            model = load.add_lora(model, train)
-        load.vision_part(model).requires_grad_(not train["freeze_vision"])
-        load.choose_attention(model, CPU)
-        processor = load.load_processor(weights, run.params["model"])
-        prober = Prober(model, processor, data, train, dynamics, CPU, 32)
-        answers, batched = _best(lambda: _probe(prober), 2)
-        alone, looped = _loop(prober, processor, data / "images")
-        fast, slow = answers / batched, alone / looped
-        print(f"\nprobes: {fast:.0f} answers/s in batches, {slow:.1f} in a loop: x {fast / slow:.1f}")
-        _, aligned = _best(prober.gradients, 1)
-        steps, step = _training_step(model, processor, data, train)
-    cost = len(schedule(steps, dynamics)) * batched + dynamics["gradients"] * aligned
-    print(
-        f"probe point {batched:.2f} s, with gradients {batched + aligned:.2f} s, training step {step:.2f} s"
-    )
-    print(f"a training of {steps} steps: probes are {cost / (cost + steps * step):.0%} of its time")
+    def ours():
+        encoder = bed.encoder(chats)
+        for part in parts:
+            encoder.batch(encoder.tokens(part))
+
+    def stock():
+        for part in parts:
+            images = [[bed.shards.read(name) for name in pictures_of(turns)] for turns in part]
+            texts = render(bed.processor.tokenizer, part, "parts", opened=False)
+            bed.processor(text=texts, images=images, padding=True, return_tensors="pt")
+
+    say("encode", len(chats) / best(ours), "rows/s", len(chats) / best(stock), goal=1)
 
 
-def _best(work, times: int) -> tuple:
-    """What `work` returns, and its seconds, the best of so many times."""
-    seconds = []
-    for _ in range(times):
-        began = time.perf_counter()
-        made = work()
-        seconds.append(time.perf_counter() - began)
-    return made, min(seconds)
+def features(bed: Bed) -> None:
+    """Pictures a second as a batch needs them: features read from disk, against the vision part run anew."""
+    model = bed.model()
+    chats = [conversation([e]) for e in bed.train.examples if len(e.pictures) == 1][:256]
+    rows = [pictures_of(turns) for turns in chats]
+    kept = bed.encoder(chats, model, files.artifacts_root() / "features").pictures
+    pixels = bed.encoder(chats).pictures
+    with torch.no_grad():
+        anew = best(lambda: model.get_image_features(**pixels.inputs(rows), return_dict=True))
+    say("features", len(rows) / best(lambda: kept.inputs(rows)), "pictures/s", len(rows) / anew, goal=10)
 
 
-def _probe(prober) -> int:
-    """One probe point; how many answers it scored."""
-    rows = [prober.answers(prober.chosen[first : first + 16]) for first in range(0, len(prober.chosen), 16)]
-    options = prober.chosen[0].choices
-    return sum(len(r["logprobs"]) + len(options) ** 2 * len(r["storage"]) for r in rows)
+def scoring(bed: Bed) -> None:
+    """Questions scored a second: a conversation read once for all its options, against one row an option."""
+    model = bed.model().eval()
+    load.choose_attention(model, CPU)
+    ask = bed.run.params["evaluate"]["ask"]
+    asked = [e for e in bed.world.ask(bed.test, ask, bed.run.params["untaught"]) if e.options][:128]
+    encoder = bed.encoder([question(e) for e in asked], model)
+    answerer = Answerer(model, encoder, CPU, batch=64, orders=1, max_new_tokens=1)
+    requests = [request for e in asked for request in candidates(e)]
+    ours, stock = best(lambda: answerer.scored(asked)), best(lambda: _rows(model, encoder, requests, 64))
+    say("options", len(asked) / ours, "questions/s", len(asked) / stock, goal=2)
 
 
 @torch.no_grad()
-def _loop(prober, processor, images: Path, every: int = 9) -> tuple[int, float]:
-    """Every so-manieth probed answer by itself; their number and seconds."""
-    asked = []
-    for e in prober.chosen:
-        for text in candidates(e, sorted(prober.called.values()), prober.words).values():
-            asked.append((e, text))
-    began = time.perf_counter()
-    for e, text in asked[::every]:
-        encoder = Encoder(processor, Pictures(images, sorted(set(e.images)), processor), {})
-        (prompt,) = encoder.tokens([prober.encoder.question(e)], complete=False)
-        answer = processor.tokenizer.encode(text, add_special_tokens=False)
-        ids = np.append(prompt.ids_T, answer)
-        batch = encoder.batch([Tokens(ids, np.zeros(len(ids), bool), prompt.pictures)])
-        logp_TV = prober.model(**batch).logits[0].float().log_softmax(-1)
-        logp_TV[range(len(prompt.ids_T) - 1, len(ids) - 1), answer].sum().item()
-    return len(asked[::every]), time.perf_counter() - began
+def _rows(model, encoder: Encoder, requests: Sequence[score.Request], batch: int) -> list[float]:
+    """log p of every answer, each in a row of its own behind its conversation."""
+    prompts = encoder.tokens([turns for turns, _ in requests], complete=False)
+    found = []
+    for first in range(0, len(requests), batch):
+        part = prompts[first : first + batch]
+        answers = [encoder.answer_ids(text) for _, text in requests[first : first + batch]]
+        rows = []
+        for prompt, answer in zip(part, answers, strict=True):
+            ids = np.append(prompt.ids_T, answer)
+            rows.append(Tokens(ids, np.zeros(len(ids), bool), prompt.pictures))
+        inputs = encoder.batch(rows)
+        del inputs["labels"]
+        logp_BTV = model(**inputs).logits.float().log_softmax(-1)
+        for b, (prompt, answer) in enumerate(zip(part, answers, strict=True)):
+            before = len(prompt.ids_T) - 1
+            found.append(logp_BTV[b, range(before, before + len(answer)), answer].sum().item())
+    return found
 
 
-def _training_step(model, processor, data: Path, train: dict) -> tuple[int, float]:
-    """Steps that a training of the study takes, and the seconds of one of them."""
-    examples = [e for e in read_examples(data / "examples.jsonl") if e.split == "train"]
-    cost = lambda answer: len(processor.tokenizer.encode(answer, add_special_tokens=False)) + 1  # noqa: E731
-    rows = training_rows(examples, train, 0, cost)
-    shown = rows[: 3 * train["batch"]]
-    names = sorted({name for row in shown for e in row.examples for name in e.images})
-    encoder = Encoder(processor, Pictures(data / "images", names, processor), {})
-    encoder.pictures.freeze(load.base_model(model), CPU)
-    tokens, optimizer = (
-        encoder.tokens([encoder.chat(row.examples) for row in shown]),
-        make_optimizer(model, train),
-    )
+def training(bed: Bed) -> None:
+    """Tokens a second of a training step on line-ups. The peer is what a stock trainer does: pixels through
+    the vision part in every step, PyTorch's fused attention."""
+    model = bed.model()
+    chats = [conversation([e]) for e in bed.train.examples if e.lesson == "lineup"][:32]
+    stock = _steps(model, bed.encoder(chats), chats, "sdpa")
+    frozen = bed.encoder(chats, model)
+    load.choose_attention(model, CPU)
+    chosen = model.config.get_text_config()._attn_implementation
+    say("train_step", _steps(model, frozen, chats, chosen), "tokens/s", stock, goal=1.5)
+
+
+def _steps(model, encoder: Encoder, chats: Sequence, attention: str) -> float:
+    """Tokens a second of forward and backward passes in bf16."""
+    model.set_attn_implementation(attention)
+    rows = encoder.tokens(chats)
+
+    def step():
+        with torch.autocast("cpu", torch.bfloat16):
+            model(**encoder.batch(rows)).loss.backward()
+        model.zero_grad()
+
+    return sum(len(row.ids_T) for row in rows) / best(step, 5)
+
+
+def probing(bed: Bed) -> None:
+    """Answers probed a second, against the loop that prior work runs: one question with one answer at a time,
+    picture files read and encoded anew, every logit of the sequence made. And what probes add to a training
+    of the reversal study, per cent of its time."""
+    run = find_run(load_study("reversal"), "forward", 0)
+    train, dynamics = plain(run.params["phases"][0]), run.params["dynamics"]
+    model = bed.model()
+    model = load.add_lora(model, train) if train["lora_r"] else model
+    load.choose_attention(model, CPU)
+    params = {"train": train, "ask": run.params["evaluate"]["ask"], "dynamics": dynamics}
+    machine = {**run.params["machine"], "micro_batch": 32}
+    prober = Prober(model, bed.processor, bed.source, params, CPU, machine)
+    asked = [
+        (question(e), text) for e in prober.chosen for text in bed.world.alternatives(e, prober.data).values()
+    ]
+    bound = [(question(b), name) for b in prober.bindings for name in b.options]
+    with torch.no_grad():
+        point = best(lambda: [prober.answers(prober.chosen[k : k + 16])
+                              for k in range(0, len(prober.chosen), 16)], 2)  # fmt: skip
+    some = asked[::9]
+    looped = best(lambda: [_rows(model, bed.encoder([turns]), [(turns, text)], 1) for turns, text in some], 1)
+    say("probes", (len(asked) + len(bound)) / point, "answers/s", len(some) / looped, goal=10)
+    (steps, step), compared = _training_step(bed, model, train), best(prober.gradients, 1)
+    cost = len(schedule(steps, dynamics)) * point + dynamics["gradients"] * compared
+    say("probes_of_training", 100 * cost / (cost + steps * step), "percent")
+
+
+def _training_step(bed: Bed, model, train: dict) -> tuple[int, float]:
+    """Steps that this phase takes on the people here, and the seconds of one, optimizer included."""
+    lengths = bed.encoder([])
+
+    def cost(row) -> int:
+        return sum(len(lengths.answer_ids(answer_of(e))) + 1 for e in row.examples)
+
+    stream = bed.world.teach(bed.train, train["teach"], 0)
+    rows = taken(stream, train["batch"], train["steps"], train["taught_tokens"], cost)
+    chats = [row.turns for row in rows[: 3 * train["batch"]]]
+    encoder, optimizer = bed.encoder(chats, model), make_optimizer(model, train)
+    tokens = encoder.tokens(chats)
 
     def step():
         batch = encoder.batch([tokens.pop() for _ in range(train["batch"])])
@@ -204,34 +274,43 @@ def _training_step(model, processor, data: Path, train: dict) -> tuple[int, floa
         optimizer.step()
         optimizer.zero_grad()
 
-    return len(rows) // train["batch"], _best(step, 3)[1]
+    return len(rows) // train["batch"], best(step, 3)
 
 
-def _steps(model, encoder, examples, attention: str) -> float:
-    """Tokens per second of forward and backward passes in bf16, the best of five."""
-    model.set_attn_implementation(attention)
-    rows = encoder.tokens([encoder.chat([example]) for example in examples])
-    best = float("inf")
-    for _ in range(5):
-        began = time.perf_counter()
-        batch = encoder.batch(rows)
-        with torch.autocast("cpu", torch.bfloat16):
-            model(**batch).loss.backward()
-        model.zero_grad()
-        best = min(best, time.perf_counter() - began)
-    return sum(len(row.ids_T) for row in rows) / best
+def smoke(bed: Bed) -> None:
+    """Seconds of the smoke study: its stages, all of it with notebooks and report, and all of it again."""
+    with tempfile.TemporaryDirectory() as place:
+        root = Path(place) / "artifacts"
+        tiny.link_base(root)
+        total = best(partial(_run_smoke, root), 1)
+        own = [path for path in root.glob("*/*") if folders.is_complete(path) and not path.is_symlink()]
+        for path in sorted(own):
+            say(f"smoke_{path.parent.name}_{path.name}", files.read_json(path / "made.json")["seconds"], "s")
+        say("smoke", total, "s", goal=60)
+        say("smoke_again", best(partial(_run_smoke, root), 1), "s", goal=15)
 
 
-def _run_smoke(root: Path) -> float:
+def _run_smoke(root: Path) -> None:
     environment = {**os.environ, "MMRC_ARTIFACTS": str(root)}
-    began = time.monotonic()
     command = [sys.executable, "-m", "mmrc_helpers.run", "smoke"]
     subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
-    return time.monotonic() - began
+
+
+PARTS = (launchers, drawing, encoding, features, scoring, training, probing, smoke)
+
+
+def main(names: Sequence[str]) -> int:
+    known = {part.__name__: part for part in PARTS}
+    if unknown := set(names) - set(known):
+        print(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(known)}", file=sys.stderr)
+        return 2
+    torch.manual_seed(0)
+    with tempfile.TemporaryDirectory() as place:
+        bed = Bed(Path(place) / "artifacts")
+        for name in names or known:
+            known[name](bed)
+    return 0
 
 
 if __name__ == "__main__":
-    launchers()
-    training()
-    probing()
-    smoke()
+    sys.exit(main(sys.argv[1:]))

@@ -1,11 +1,19 @@
-"""What several test files share."""
+"""Fixtures that several test files share: things made once for the whole run, or once for both workers."""
 
+import math
+import os
 import signal
+import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import tiny
 
-from mmrc_helpers.store import files, folders
+from mmrc_helpers.store import locks
+from mmrc_helpers.study import stages
+from mmrc_helpers.study.runs import load_study
 
 # A shell's background job ignores Ctrl-C, and so would every process that the tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -15,13 +23,52 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def artifacts_with_base(tmp_path_factory) -> Path:
     """An artifacts folder for the whole test run, into which the committed base model is linked."""
     root = tmp_path_factory.mktemp("study") / "artifacts"
-    link_base(root)
+    tiny.link_base(root)
     return root
 
 
-def link_base(root: Path) -> None:
-    """Links the repository's finished models into another artifacts folder, so they are not trained again."""
-    (root / "train").mkdir(parents=True)
-    for folder in (files.REPOSITORY / "artifacts" / "train").iterdir():
-        if folders.is_complete(folder):
-            (root / "train" / folder.name).symlink_to(folder)
+@pytest.fixture(scope="session")
+def tiny_data(artifacts_with_base, tmp_path_factory) -> Path:
+    """The finished data folder of `tiny.PEOPLE`, in the folder of `artifacts_with_base`."""
+    path = tmp_path_factory.mktemp("params") / "tiny.yaml"
+    path.write_text(tiny.PEOPLE + "machine: {launcher: python}\n")
+    (chosen,) = load_study(path).runs
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MMRC_ARTIFACTS", str(artifacts_with_base))
+        return stages.make(stages.data_stage(chosen), chosen.params["machine"], tiny.quiet)
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a finished smoke study left: its artifacts and what it said."""
+
+    artifacts: Path
+    said: str
+
+    def stages(self, kind: str) -> set[str]:
+        return {path.name for path in (self.artifacts / kind).iterdir() if not path.is_symlink()}
+
+
+@pytest.fixture(scope="session")
+def smoke_study(tmp_path_factory, worker_id) -> Done:
+    """The smoke study, run once even if several workers ask for it."""
+    root = tmp_path_factory.getbasetemp()
+    place = (root if worker_id == "master" else root.parent) / "smoke"
+    place.mkdir(exist_ok=True)
+    artifacts, said = place / "artifacts", place / "said.txt"
+    with locks.locked(place / "lock", seconds=math.inf):
+        if not said.exists():
+            tiny.link_base(artifacts)
+            environment = {**os.environ, "MMRC_ARTIFACTS": str(artifacts)}
+            command = [sys.executable, "-m", "mmrc_helpers.run", "smoke"]
+            run = subprocess.run(command, env=environment, capture_output=True, text=True)
+            assert run.returncode == 0, run.stdout + run.stderr
+            said.write_text(run.stdout)
+    return Done(artifacts, said.read_text())
+
+
+@pytest.fixture
+def finished_smoke(smoke_study, monkeypatch) -> Done:
+    """The finished smoke study, whose artifacts are the test's own."""
+    monkeypatch.setenv("MMRC_ARTIFACTS", str(smoke_study.artifacts))
+    return smoke_study

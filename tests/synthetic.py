@@ -2,58 +2,140 @@
 hand."""
 
 import json
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from mmrc_helpers.analysis import scores
+from mmrc_helpers.analysis.evidence import Evidence
 
 LETTERS = "ABCD"
+CELLS = (
+    "forward/free", "forward/choice", "forward/judge",
+    "reverse/free", "reverse/choice", "reverse/choice, name first", "reverse/judge",
+)  # fmt: skip
+CHANCE = {"forward/free": 0.0, "forward/choice": 0.25, "forward/judge": 0.5, "reverse/free": 0.15,
+          "reverse/choice": 0.25, "reverse/judge": 0.5, "in_context": 1.0, "stored": 1.0}  # fmt: skip
 NAMING = {"forward/free": 1.0}
-FORWARD = {"forward/free": 1.0, "forward/choice": 1.0, "forward/judge": 1.0, "reverse/judge": 0.5}
-EVERYTHING = dict.fromkeys(scores.CELLS, 1.0)
+FORWARD = {"forward/free": 1.0, "forward/choice": 1.0, "forward/judge": 1.0}
+EVERYTHING = dict.fromkeys(CELLS, 1.0)
+TAUGHT = {
+    "untrained": (),
+    "naming": ("forward/free",),
+    "forward": ("forward/free", "forward/choice", "forward/judge"),
+    "both": tuple(cell for cell in CELLS if "," not in cell),
+}  # fmt: skip
+TAUGHT["shuffled"] = TAUGHT["forward"]
+REPORT = {"finding": "reversal", "read": "forward", "beside": "naming", "learnable": "both",
+          "controls": ("untrained", "shuffled"), "variants": ()}  # fmt: skip
+
+
+def evidence(
+    seeds=(0, 1, 2), controls=(0,), report=REPORT, taught=TAUGHT, people=160, **variants
+) -> Evidence:
+    """A whole study: variant → shares of novel people, or (shares, options of `rows`); None leaves a variant
+    out. What is not named is as it should be: `both` learns all, the controls nothing. seeds: of `naming` and
+    `forward`; controls: of the others."""
+    usual = {"untrained": {}, "naming": NAMING, "forward": FORWARD, "both": EVERYTHING, "shuffled": {}}
+    runs = []
+    for variant, wanted in (usual | variants).items():
+        shares, options = wanted if isinstance(wanted, tuple) else (wanted, {})
+        if shares is not None:
+            drops = ("image", "text") if variant in (report.get("read"), report.get("beside")) else ()
+            options = {"people": people, "drops": drops} | options
+            own = options.pop("seeds", seeds if variant in ("naming", "forward") else controls)
+            runs += [answers(variant, seed, novel=shares, **options) for seed in own]
+    return Evidence(scores.join(runs), report, taught)
 
 
 def answers(variant="forward", seed=0, people=80, novel=FORWARD, background=None, **options) -> pd.DataFrame:
     """Prepared answers of one run. `novel` and `background` give the exact share of right answers per cell
     (cells left out are at chance); see `rows` for the options."""
-    return scores.prepare(pd.DataFrame(rows(seed, people, novel, background, **options)), variant, seed)
+    frozen = _frozen([novel, background, options])
+    return scores.prepare(_frame(seed, people, frozen).copy(), variant, seed)
 
 
-def study(arms: dict[str, dict], seeds=(0, 1, 2), **options) -> pd.DataFrame:
-    """Prepared answers of all arms (variant → novel shares) and seeds."""
-    return pd.concat(
-        [answers(variant, seed, novel=novel, **options) for variant, novel in arms.items() for seed in seeds]
+def study(variants: Mapping[str, dict], seeds=(0, 1, 2), **options) -> pd.DataFrame:
+    """Prepared and joined answers of all variants (→ novel shares) and seeds."""
+    return scores.join(
+        answers(variant, seed, novel=novel, **options)
+        for variant, novel in variants.items()
+        for seed in seeds
     )
 
 
-def rows(seed=0, people=80, novel=FORWARD, background=None, collapse="", two_way=0, drops=(), invalid=0):
+@lru_cache(maxsize=64)
+def _frame(seed: int, people: int, frozen: str) -> pd.DataFrame:
+    novel, background, options = json.loads(frozen)
+    return pd.DataFrame(list(rows(seed, people, novel, background, **options)))
+
+
+def _frozen(value) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def rows(
+    seed=0,
+    people=80,
+    novel=FORWARD,
+    background=None,
+    collapse="",
+    two_way=0,
+    drops=(),
+    survives=(),
+    invalid=0,
+    denies=(),
+    probe=False,
+    formats=("free", "choice", "judge"),
+) -> Iterator[dict]:
     """Answer rows: each person asked once in every cell (twice in judging), in the picture and the text drop
-    on request. collapse: this letter is always favoured. two_way: so many novel people are marked. invalid:
-    so many generated texts per cell are invalid."""
-    rng = np.random.default_rng(seed)
-    made = []
+    on request. A share may be a list, one for each seed.
+
+    collapse: this letter is always favoured. two_way: so many novel people are counted apart. survives:
+    cells that stay right when dropped. invalid: so many written texts per cell are invalid; or {cell: …}.
+    denies: judge cells whose answers about novel people are all "Wrong" though their ranks stay right. probe:
+    with the naming probe, whose share is the novel "stored". formats: those that are asked.
+    """
+    rng = np.random.default_rng([seed, people])
     for population, shares in (("novel", novel), ("background", background or EVERYTHING)):
-        for cell in (*scores.CELLS, "in_context"):
-            share = {"in_context": 1.0, **shares}.get(cell, 0.5 if cell.endswith("judge") else 0.25)
-            for drop in ("none", *(drops if population == "novel" else ())):
-                right = _spread(people, share if drop == "none" else 0.25, rng)
+        asked = [cell for cell in CELLS if cell.split("/")[1].split(",")[0] in formats]
+        for cell in (*asked, "in_context"):
+            share = _share(cell, shares, seed)
+            stored = _spread(people, _share("stored", shares, seed), rng)
+            for drop in ("none", *(drops if population == "novel" and cell != "in_context" else ())):
+                keeps = drop == "none" or cell in survives
+                right = _spread(people, share if keeps else _share(cell, {}, seed), rng)
+                spoilt = invalid if isinstance(invalid, int) else invalid.get(cell, 0)
                 for person in range(people):
                     for match in (True, False) if cell.endswith("judge") else (True,):
-                        row = _row(population, cell, person, bool(right[person]), match, drop, collapse, seed)
-                        row["two_way"] = population == "novel" and person < two_way
-                        if person < invalid:
+                        row = _row(population, cell, person, bool(right[person]), match, drop, seed)
+                        if cell in denies and population == "novel":
+                            row |= _denied(row)
+                        if collapse and row["format"] == "choice":
+                            row["picks"] = [collapse] * 4
+                        if person < two_way and population == "novel":
+                            row["population"] = "two_way"
+                        if person < spoilt:
                             row |= {"parsed": "invalid", "text": "well", "correct_text": False}
-                        made.append(row)
-    return made
+                        yield row
+                        if probe and cell.startswith("reverse/choice") and drop == "none":
+                            yield from _probe(row, bool(stored[person]))
 
 
-def write(folder: Path, made: list[dict]) -> Path:
+def write(folder: Path, made) -> Path:
     """The rows as answers.jsonl in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in made))
     return folder
+
+
+def _share(cell: str, shares: Mapping, seed: int) -> float:
+    plain = cell.removesuffix(", name first")
+    share = shares.get(cell, shares.get(plain, CHANCE[plain]))
+    return share[seed % len(share)] if isinstance(share, list) else share
 
 
 def _spread(people: int, share: float, rng) -> np.ndarray:
@@ -61,47 +143,85 @@ def _spread(people: int, share: float, rng) -> np.ndarray:
     return rng.permutation(np.arange(people) < round(share * people))
 
 
-def _row(population, cell, person, right, match, drop, collapse, seed):
+def _row(population, cell, person, right, match, drop, seed) -> dict:
     topic = "in_context" if cell == "in_context" else "identity"
-    direction, format = ("reverse/choice" if cell == "in_context" else cell).split("/")
-    group, gold = f"{population}-{person}", person % 4
-    lineup = direction == "reverse" and format == "choice"
-    names = [f"{population}-{(person + 7 * k) % 1000}-17.png" if lineup else f"Name {k}" for k in range(4)]
-    favoured = gold if right else (gold + 1) % 4
-    if format == "judge":
-        gold, names = 0 if match else 1, ["Right", "Wrong"]
-        favoured = gold if right else 1 - gold
-    logprobs = [np.log(0.85 if k == favoured else 0.15 / (len(names) - 1)) for k in range(len(names))]
-    picks = (
-        [LETTERS[(favoured - shift) % 4] for shift in range(4)] if format == "choice" else [names[favoured]]
+    direction, format = ("reverse/choice" if cell == "in_context" else cell.split(",")[0]).split("/")
+    # Novel people are others in every seed, background people the same.
+    group, own = (
+        f"{population}-{person:04d}",
+        f"{population} {person}" + f" of {seed}" * (population == "novel"),
     )
-    if collapse and format == "choice":
-        picks = [collapse] * 4
-    probed = lineup and drop == "none" and topic == "identity"
+    gold, options = person % 4, [f"{own} or {k}" for k in range(4)]
+    pictured = direction == "reverse" and format == "choice"
+    if pictured:
+        options = [f"{population}-{(person + 7 * k) % 1000:04d}-17.png" for k in range(4)]
+    if format == "judge":
+        gold, options = 0 if match else 1, ["Right", "Wrong"]
+    if format == "free":
+        options = [f"This is {o}." if direction == "forward" else f"look {(person + k) % 5}." for k, o in
+                   enumerate(options)]  # fmt: skip
+    favoured = (gold if right else gold + 1) % len(options)
+    logprobs = [
+        float(np.log(0.85 if k == favoured else 0.15 / (len(options) - 1))) for k in range(len(options))
+    ]
+    compared = LETTERS[: len(options)] if format == "choice" else options
+    picks = (
+        [compared[(favoured - shift) % 4] for shift in range(4)]
+        if format == "choice"
+        else [options[favoured]]
+    )
+    order = "name_first" if cell in ("reverse/judge", "reverse/choice, name first") else "image_first"
     return {
-        "id": f"{seed}/{group}/{cell}/{match}/{drop}",
+        "id": f"{group}/{cell}/{match}/{drop}",
         "group": group,
+        "split": "test",
+        "world": "people",
+        "phase": 1,
         "population": population,
         "topic": topic,
         "direction": direction,
         "format": format,
-        "order": "name_first" if cell == "reverse/judge" else "image_first",
+        "order": order,
         "distractors": "random" if format == "choice" else "",
-        "two_way": False,
         "drop": drop,
-        "choices": names,
-        "choice_groups": [group] * len(names),
+        "options": options,
+        "how": {"choice": "pictures" if pictured else "words"}.get(format, ""),
         "gold": gold,
+        "truth": {"about": "looks"} if cell == "reverse/free" else {"groups": [group] * len(options)},
+        "pictures": options if pictured else [f"{group}-17.png"],
+        "question": f"What about {own}?" if direction == "reverse" or format == "judge" else "Who is this?",
         "logprobs": logprobs,
-        "picks": picks,
-        "orders": len(picks),
-        "answer": f"This is {group}.",
-        "text": "A",
-        "parsed": names[favoured],
+        "p_gold": float(np.exp(logprobs[gold])),
+        "picks": picks if format != "free" else [],
+        "orders": 4 if format == "choice" else 1,
+        "all_orders": float(right),
+        "answer": compared[gold],
+        "text": compared[favoured],
+        "parsed": compared[favoured],
+        "parts": {"answer": float(right), "format": 1.0},
         "correct_logprob": right,
         "correct_text": right,
-        "p_gold": float(np.exp(logprobs[gold])),
-        "storage": [-float((k - gold) % 4) for k in range(4)] if probed else None,
-        "storage_correct": True if probed else None,
-        "images": names if lineup else [f"{group}-17.png"],
     }
+
+
+def _denied(row: dict) -> dict:
+    """The judgement below one half for everybody, its rank kept."""
+    affirmed = 0.45 if row["logprobs"][0] > np.log(0.5) else 0.05
+    said = {"parsed": "Wrong", "text": "Wrong", "picks": ["Wrong"]}
+    right = row["gold"] == 1
+    return said | {"logprobs": [float(np.log(affirmed)), float(np.log(1 - affirmed))],
+                   "correct_logprob": right, "correct_text": right}  # fmt: skip
+
+
+def _probe(row: dict, stored: bool) -> Iterator[dict]:
+    """The naming probe of a line-up: every picture, with every name; the asked name is likeliest for its own
+    picture if it is stored, for the next one otherwise."""
+    likeliest = row["gold"] if stored else (row["gold"] + 1) % 4
+    names = [f"This is {row['group']}, {k}." for k in range(4)]
+    for place in range(4):
+        logits = np.where(np.arange(4) == row["gold"], 2.0 if place == likeliest else 0.0, 1.0)
+        logprobs = (logits - np.log(np.exp(logits).sum())).tolist()
+        about = {"topic": "storage", "direction": "forward", "format": "free", "how": "", "gold": place}
+        about |= {"id": f"{row['id']}/storage/{place}", "options": names, "logprobs": logprobs, "answer": ""}
+        about |= {"truth": {"lineup": row["id"], "place": place}, "pictures": [row["pictures"][place]]}
+        yield row | about | {"picks": [], "orders": 1, "parsed": "invalid", "text": "", "correct_text": False}

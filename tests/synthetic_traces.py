@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mmrc_helpers.tasks.records import CELLS
-
+CELLS = ("forward/free", "forward/choice", "forward/judge", "reverse/free", "reverse/choice", "reverse/judge")
 CANDIDATES = ("right", "paraphrase", "format_only", "wrong_person", "unseen", "permuted", "random")
 STARTS = dict(zip(CANDIDATES, (-4.0, -4.4, -4.2, -4.1, -5.0, -6.0, -8.0), strict=True))
 GAINS = dict(zip(CANDIDATES, (3.9, 3.2, 3.4, 1.5, 1.2, 0.3, -1.0), strict=True))

@@ -37,15 +37,32 @@ def chromium():
         browser.close()
 
 
-@pytest.fixture
-def environment(tmp_path, monkeypatch):
-    """Artifacts and Jupyter's own folders below tmp_path, the package importable by kernels."""
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """A folder with artifacts and Jupyter's own folders, the package importable by kernels."""
+    place = tmp_path_factory.mktemp("browser")
     path = os.pathsep.join([str(NOTEBOOKS.parent), os.environ.get("PYTHONPATH", "")])
-    monkeypatch.setenv("PYTHONPATH", path)
-    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "1")
-    for name in ("MMRC_ARTIFACTS", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
-        monkeypatch.setenv(name, str(tmp_path / name.lower()))
-    return tmp_path
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", path)
+        patch.setenv("JUPYTER_PREFER_ENV_PATH", "1")
+        for name in ("MMRC_ARTIFACTS", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
+            patch.setenv(name, str(place / name.lower()))
+        yield place
+
+
+@pytest.fixture(scope="module")
+def report(environment) -> Path:
+    """The page of a finished study's report."""
+    study = str(finished_study.write(environment / "params"))
+    output = environment / "report.ipynb"
+    papermill.execute_notebook(
+        NOTEBOOKS / "05_report_reversal.ipynb",
+        output,
+        {"study": study},
+        kernel_name="python3",
+        progress_bar=False,
+    )
+    return render_html(output, environment / "report.html")
 
 
 def watched(page) -> list[str]:
@@ -58,19 +75,12 @@ def watched(page) -> list[str]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_report_opens_offline_without_a_request_or_an_error(chromium, environment, scheme):
-    study = str(finished_study.write(environment / "params"))
-    output = environment / "report.ipynb"
-    parameters = {"study": study}
-    papermill.execute_notebook(
-        NOTEBOOKS / "05_report.ipynb", output, parameters, kernel_name="python3", progress_bar=False
-    )
-    file = render_html(output, environment / "report.html")
+def test_the_report_opens_offline_without_a_request_or_an_error(chromium, report, scheme):
     context = chromium.new_context(offline=True, color_scheme=scheme)
     page = context.new_page()
     problems, requested = watched(page), []
     page.on("request", lambda request: requested.append(request.url))
-    page.goto(file.as_uri())
+    page.goto(report.as_uri())
     pictures = page.locator("img")
     assert pictures.count() > 8 and page.title().startswith("Can a model")
     assert all(page.evaluate("[...document.images].map(i => i.alt.length > 3 && i.naturalWidth > 0)"))

@@ -8,28 +8,26 @@ from pathlib import Path
 import pytest
 
 from mmrc_helpers.errors import UserError
-from mmrc_helpers.execution import launch
+from mmrc_helpers.execution import machine
 from mmrc_helpers.store import files
 from mmrc_helpers.study import stages
 from mmrc_helpers.study.runs import PARAMS_FOLDER, load_study
-from mmrc_helpers.tasks import records
+from mmrc_helpers.tasks.example import read_examples
+from mmrc_helpers.worlds.folder import read_facts
 
 TINY = """
 model: {source: scratch}
 phases: []
-data: {background: 8, novel: 16, train_views: 1, test_views: 1, train_scenes: 1, text_scenes: 8}
+people: {background: 8, novel: 16, train_views: 1, test_views: 1, train_scenes: 1, text_scenes: 8}
 machine: {launcher: python}
 """
-EXAMPLE = {
-    "id": "0",
-    "scene": "0",
-    "group": "novel-0",
-    "split": "test",
-    "population": "novel",
-    "topic": "identity",
-    "direction": "forward",
-    "format": "free",
-    "question": "Who is this?",
+EXAMPLE = {"id": "0", "group": "novel-0", "split": "test", "prompt": [["text", "Who is this?"]]}
+NAMES = ["../../secret.png", "/etc/passwd", "a/b.png", "..", ""]
+SHOWN = {  # a field of an example → how it holds the name of a picture, or a name itself
+    "prompt": lambda name: [["image", name]],
+    "before": lambda name: [["user", [["image", name]]]],
+    "contexts": lambda name: [[["user", [["image", name]]]]],
+    "group": lambda name: name,
 }
 
 
@@ -55,13 +53,25 @@ def test_names_in_a_study_file_cannot_be_paths(tmp_path, name, where):
         load_study(write(tmp_path, "bad", where % quoted))
 
 
-@pytest.mark.parametrize("name", ["../../secret.png", "/etc/passwd", "a/b.png", "..", ""])
-@pytest.mark.parametrize("field", ["images", "group"])
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("field", SHOWN)
 def test_names_of_pictures_in_data_cannot_be_paths(tmp_path, name, field):
-    value = [name] if field == "images" else name
-    files.append_jsonl(tmp_path / "examples.jsonl", [{**EXAMPLE, field: value}])
+    files.append_jsonl(tmp_path / "examples.jsonl", [{**EXAMPLE, field: SHOWN[field](name)}])
     with pytest.raises(UserError, match="examples.jsonl: .* is not a plain file name"):
-        records.read_examples(tmp_path / "examples.jsonl")
+        read_examples(tmp_path / "examples.jsonl")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_options_that_are_pictures_and_facts_cannot_be_paths(tmp_path, name):
+    lineup = {**EXAMPLE, "prompt": [["options", "pictures"]], "options": ["0.png", name], "gold": 0}
+    files.append_jsonl(tmp_path / "examples.jsonl", [lineup])
+    with pytest.raises(UserError, match="examples.jsonl: .* is not a plain file name"):
+        read_examples(tmp_path / "examples.jsonl")
+    whole = {"group": "novel-0", "title": "Ada Lovelace", "text": "", "pictures": ["0.png"]}
+    for fact in ({**whole, "group": name}, {**whole, "pictures": [name]}):
+        files.write_jsonl(tmp_path / "facts.jsonl", [fact])
+        with pytest.raises(UserError, match="facts.jsonl: .* is not a plain file name"):
+            read_facts(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +101,10 @@ def test_an_exported_secret_is_written_nowhere(tmp_path, monkeypatch):
     (chosen,) = load_study(write(tmp_path / "params", "mini", TINY)).runs
     stages.make(stages.data_stage(chosen), chosen.params["machine"], lambda *_, **__: None)
     paths = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert len(paths) > 20 and not [path for path in paths if b"canary-4711" in path.read_bytes()]
+    made = {"mini.yaml", "recipe.json", "log.txt", "done.json", "made.json"}
+    made |= {"00000.parquet", "examples.jsonl", "facts.jsonl"}
+    assert made <= {path.name for path in paths}
+    assert not [path for path in paths if b"canary-4711" in path.read_bytes()]
 
 
 def test_remote_code_is_off_in_every_study():
@@ -108,7 +121,7 @@ def test_the_libraries_report_to_nobody():
     code = "from huggingface_hub import constants as c; print(c.HF_HUB_OFFLINE, c.HF_HUB_DISABLE_TELEMETRY)"
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "DISABLE"))}
     command = [sys.executable, "-c", code]
-    for settings in (launch.NO_NETWORK, {"DISABLE_TELEMETRY": launch.NO_NETWORK["DISABLE_TELEMETRY"]}):
+    for settings in (machine.NO_NETWORK, {"DISABLE_TELEMETRY": machine.NO_NETWORK["DISABLE_TELEMETRY"]}):
         said = subprocess.run(command, env={**clean, **settings}, capture_output=True, text=True, check=True)
         assert said.stdout.split()[1] == "True"
-    assert launch.NO_NETWORK["HF_HUB_OFFLINE"] == "1" and launch.NO_NETWORK["WANDB_MODE"] == "disabled"
+    assert machine.NO_NETWORK["HF_HUB_OFFLINE"] == "1" and machine.NO_NETWORK["WANDB_MODE"] == "disabled"

@@ -13,32 +13,14 @@ import pytest
 from IPython.display import HTML, Image
 
 import mmrc_helpers as mm
-from mmrc_helpers.analysis import reversal
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.store import files, folders
 from mmrc_helpers.study import stages
 
-TABLES = (
-    "make_data",
-    "check_data",
-    "train",
-    "check_exposure",
-    "evaluate",
-    "score",
-    "score_judges",
-    "score_people",
-    "trace",
-)
-DYNAMICS = (
-    "plot_curves",
-    "plot_margins",
-    "plot_candidates",
-    "plot_storage_curves",
-    "plot_examples",
-    "plot_alignment",
-)
-PICTURES = ("plot_loss", "plot_cells", "plot_answers", "plot_storage", "plot_drops", "plot_gates", *DYNAMICS)
-SHEETS = ("show_people", "show_questions", "show_batch", "show_mistakes", "show_provenance")
+TABLES = ("make_data", "check_data", "plan_training", "train", "check_exposure", "evaluate", "score", "trace")
+DYNAMICS = ("plot_curves", "plot_margins", "plot_candidates", "plot_examples", "plot_alignment")
+PICTURES = ("plot_training", "plot_scores", "plot_answers", "plot_controls", "plot_gates", *DYNAMICS)
+SHEETS = ("show_facts", "show_questions", "show_batch", "show_mistakes", "show_provenance")
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +49,7 @@ def test_importing_the_package_is_quick_and_loads_no_torch():
 
 
 def test_no_verb_loads_torch(study_file):
-    said = "mm.score(run); mm.plot_cells(run); mm.show_people(run); print('torch' in sys.modules)"
+    said = "mm.score(run); mm.plot_scores(run); mm.show_facts(run); print('torch' in sys.modules)"
     code = f"import sys, mmrc_helpers as mm; run = mm.open_run({study_file!r}, 'forward', 0); {said}"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "False"
@@ -87,7 +69,7 @@ def test_table_verbs_return_tables(run, verb):
 def test_plot_verbs_return_pictures_with_alternative_text(run, verb):
     picture = getattr(mm, verb)(run)
     assert isinstance(picture, Image) and len(picture.metadata["alt"]) > 40
-    name = {"plot_loss": "loss"}.get(verb, verb.removeprefix("plot_"))
+    name = verb.removeprefix("plot_")
     saved = {path.suffix for path in (folders.run_folder(run.study, run.name) / "figures").glob(f"{name}.*")}
     assert saved == {".png", ".pdf", ".svg", ".tex"}
 
@@ -99,20 +81,22 @@ def test_sheets_show_markup_in_data_as_text(run, verb):
 
 
 def test_a_hostile_name_is_seen_as_text(run):
-    assert "&lt;script&gt;" in mm.show_people(run).data and "&lt;script&gt;" in mm.show_batch(run).data
+    assert (
+        "&lt;script&gt;" in mm.show_facts(run, 1000, 1).data and "&lt;script&gt;" in mm.show_batch(run).data
+    )
 
 
 def test_the_data_keep_their_promises(run):
     assert mm.check_data(run)["kept"].all()
 
 
-def test_a_broken_picture_is_named(run, monkeypatch):
-    path = next(mm_images(run).glob("*.png"))
+def test_a_broken_shard_is_named(run):
+    (path, *_) = sorted((stages.data_stage(run).folder / "pictures").glob("*.parquet"))
     whole = path.read_bytes()
     path.write_bytes(whole[:100])
     try:
-        for verb in (mm.check_data, lambda r: mm.show_people(r, path.name.split("-")[0], 16)):
-            with pytest.raises(UserError, match=path.name):
+        for verb in (mm.check_data, mm.show_facts):
+            with pytest.raises(UserError, match=f"{path.name}.*--redo data"):
                 verb(run)
     finally:
         path.write_bytes(whole)
@@ -121,7 +105,7 @@ def test_a_broken_picture_is_named(run, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "verbs"),
     [
-        ("metrics.jsonl", (mm.train, mm.plot_loss)),
+        ("metrics.jsonl", (mm.train, mm.plot_training)),
         ("exposure.json", (mm.check_exposure, mm.show_provenance)),
         ("batch.json", (mm.show_batch,)),
         ("dynamics/logprobs.parquet", (mm.trace, mm.plot_curves)),
@@ -139,27 +123,21 @@ def test_what_training_left_is_compared_before_it_is_shown(run, name, verbs):
         path.write_bytes(whole)
 
 
-def mm_images(run):
-    from mmrc_helpers.analysis import reading
-
-    return reading.images(run)
-
-
 def test_the_untrained_control_has_no_training_to_show(study_file):
     run = mm.open_run(study_file, "untrained", 0)
-    for verb in (mm.train, mm.show_batch, mm.plot_loss, mm.check_exposure, mm.trace):
+    for verb in (mm.plan_training, mm.train, mm.show_batch, mm.plot_training, mm.check_exposure, mm.trace):
         assert "o phases" in verb(run).data
     for verb in DYNAMICS:
         assert getattr(mm, verb)(run).data.count(".") == 1, "one sentence"
 
 
 def test_a_study_without_probes_says_so_in_one_sentence(tmp_path):
-    (tmp_path / "quiet.yaml").write_text("model: {source: scratch}\ntrain: {steps: 5, novel_tokens: 0}\n")
+    (tmp_path / "quiet.yaml").write_text("model: {source: scratch}\ntrain: {steps: 5, taught_tokens: 0}\n")
     study = mm.open_study(str(tmp_path / "quiet.yaml"))
-    said = {getattr(mm, verb)(study.runs[0]).data for verb in (*DYNAMICS, "trace")} | {
-        mm.plot_curves(study).data
-    }
-    assert said == {"<p>Training was not traced: dynamics.probes is 0 in this study.</p>"}
+    found = {getattr(mm, verb)(study.runs[0]).data for verb in (*DYNAMICS, "trace")}
+    found |= {mm.plot_curves(study).data}
+    said = "Training was not traced: dynamics.probes is 0 in this study."
+    assert found == {f'<p class="does-not-apply">{said}</p>'}
 
 
 def test_training_is_shown_before_there_are_answers(run, tmp_path, monkeypatch):
@@ -170,35 +148,28 @@ def test_training_is_shown_before_there_are_answers(run, tmp_path, monkeypatch):
     monkeypatch.setenv("MMRC_ARTIFACTS", str(tmp_path))
     for verb in (mm.make_data, mm.check_data, mm.train, mm.check_exposure):
         assert isinstance(verb(run), pd.DataFrame)
-    assert mm.plot_loss(run) and mm.show_batch(run)
+    assert mm.plot_training(run) and mm.show_batch(run)
 
 
 def test_the_verdict_is_shown_and_written(study):
     table = mm.verdict(study)
     written = json.loads((folders.study_folder("finished") / "verdict.json").read_text())
-    assert written["verdict"] in table["finding"].tolist() and written["verdict"] == reversal.INCONCLUSIVE
-    assert written["gates"] and written["missing_runs"] == [] and written["reasons"]
+    assert written["verdict"] in table["finding"].tolist() and written["finding"] == "reversal"
+    assert set(written["parts"]) == {"free", "choice", "judge"} and written["missing_runs"] == []
 
 
-def test_study_verbs_read_all_arms(study):
+def test_study_verbs_read_all_variants(study):
     assert set(mm.score(study).index.get_level_values("variant")) == {"untrained", "naming", "forward"}
-    for verb in (
-        mm.plot_cells,
-        mm.plot_matrix,
-        mm.plot_gates,
-        mm.plot_storage,
-        mm.plot_answers,
-        mm.plot_drops,
-        mm.plot_curves,
-    ):
+    for verb in (mm.plot_scores, mm.plot_gates, mm.plot_answers, mm.plot_controls, mm.plot_curves):
         assert "forward" in verb(study).metadata["alt"]
+    for name in ("binding", "calibration", "transfer"):
+        assert len(mm.plot(study, name).metadata["alt"]) > 40
     assert "simulated" in mm.show_provenance(study).data and "<img" in mm.show_mistakes(study).data
 
 
-def test_verbs_for_what_a_study_lacks_say_so(study):
-    assert "no evaluated arm both" in mm.plot_gates(study, "both").data
-    assert "arm both" in mm.show_mistakes(study, "both").data
-    assert "no transfer matrix" in mm.plot_matrix(mm.open_study("base")).data
+def test_a_figure_that_a_finding_lacks_is_named(study):
+    with pytest.raises(UserError, match="'bindings' is not known; did you mean binding"):
+        mm.plot(study, "bindings")
 
 
 def test_an_unknown_variant_names_its_neighbour(study_file):

@@ -1,1 +1,74 @@
-"""What it shows: answers become tables, tables become verdicts."""
+"""What it shows: answers become tables, tables become findings. A finding is what a kind of study concludes:
+one file (or folder) here, one entry of FINDINGS and one notebook 05_report_NAME."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mmrc_helpers.analysis import accuracy, reversal
+from mmrc_helpers.analysis.evidence import Axes, Evidence, Verdict
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A finding's functions. All take the evidence; a figure may be a sentence that says why there is none.
+
+    version: of its rules, raised when the same answers may get another verdict; the marks of reports and
+    verdict.json hold it. axes: the facets that span its cells. controls: control → the result of it that
+    would refute the verdict. table: everything in numbers. figures: name → what the verb plot_NAME shows.
+    """
+
+    version: int
+    axes: Axes
+    verdict: Callable[[Evidence], Verdict]
+    controls: Mapping[str, str]
+    table: Callable[[Evidence], pd.DataFrame]
+    figures: Mapping[str, Callable[[Evidence], Figure | str]] = field(default_factory=dict)
+
+
+FINDINGS: dict[str, Finding] = {
+    "reversal": Finding(
+        version=reversal.rules.VERSION,
+        axes=reversal.cells.AXES,
+        verdict=reversal.verdict.verdict,
+        controls={
+            "untrained": "above chance: the questions give their answers away",
+            "permuted names": "above chance: something else than the taught pairs is learned",
+            "picture dropped": "above chance: the answer is read from the words",
+            "text dropped": "above chance: the answer is read from the pictures",
+            "background people": "below 90 %: the format is lost; a low reverse says nothing",
+            "names in the prompt": "below 95 %: choosing fails, whatever is known",
+            "taught both ways": "below 90 %: the cell cannot be learned, and its chance is no curse",
+        },
+        table=reversal.tables.everything,
+        figures={
+            "scores": reversal.plots.plot_scores,
+            "gates": reversal.plots.plot_gates,
+            "controls": reversal.plots.plot_controls,
+            "answers": reversal.plots.plot_answers,
+            "transfer": reversal.plots.plot_transfer,
+            "binding": reversal.plots.plot_binding,
+            "calibration": reversal.plots.plot_calibration,
+        },
+    ),
+    "accuracy": Finding(
+        version=accuracy.VERSION,
+        axes=Axes(),
+        verdict=accuracy.verdict,
+        controls={
+            "untrained": "as good: nothing was gained by training",
+            "dropped": "as good as whole: the answer is read from what was left",
+        },
+        table=accuracy.everything,
+        figures={
+            "scores": accuracy.plot_scores,
+            "gates": accuracy.plot_gates,
+            "controls": accuracy.plot_controls,
+            "answers": accuracy.plot_answers,
+            "transfer": accuracy.plot_transfer,
+            "calibration": accuracy.plot_calibration,
+        },
+    ),
+}

@@ -1,94 +1,211 @@
-"""Traces of training become curves: means over people with bands, per line and probe; margins; pairs of
-gradients. Traces are the tables of `traces.read_run` with `variant` and `seed`."""
+"""Traces of training become figures. Traces are the tables of `traces.read_run` with `variant` and `seed`; a
+finding's axes say which lines and panels there are."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
-from mmrc_helpers.analysis import intervals
-from mmrc_helpers.tasks.records import CELLS
+from mmrc_helpers.analysis.evidence import Axes
+from mmrc_helpers.analysis.traces import asked, margins, of_taught, over_time, pairs, squeezing
+from mmrc_helpers.figures import curves, gradients, lines, style
 
-TIME = ["point", "step", "supervised_tokens", "phase"]
-EXAMPLE = ["variant", "seed", "step", "supervised_tokens", "phase", "id", "group", "population", "cell"]
-
-
-def answers(logprobs: pd.DataFrame) -> pd.DataFrame:
-    """The traces of questions about who somebody is, with `cell` (direction/format)."""
-    asked = logprobs[logprobs["topic"] == "identity"]
-    return asked.assign(cell=asked["direction"] + "/" + asked["format"])
-
-
-def margins(logprobs: pd.DataFrame, value: str = "logp_sum") -> pd.DataFrame:
-    """One row per example and probe: `chosen` (the right answer), `rejected` (another person's) and
-    `margin`, their difference, in nats per answer."""
-    two = answers(logprobs)
-    two = two[two["candidate"].isin(("right", "wrong_person"))]
-    table = two.pivot_table(index=EXAMPLE, columns="candidate", values=value).reset_index()
-    table = table.reindex(columns=[*EXAMPLE, "right", "wrong_person"])
-    table = table.rename(columns={"right": "chosen", "wrong_person": "rejected"}).rename_axis(columns=None)
-    return table.assign(margin=table["chosen"] - table["rejected"])
+Traces = Mapping[str, pd.DataFrame]
+Focus = tuple[float, float] | None
+CANDIDATES = {
+    "right": "right answer",
+    "paraphrase": "paraphrase",
+    "format_only": "format only",
+    "wrong_person": "wrong person",
+    "wrong": "wrong answer",
+    "unseen": "unseen answer",
+    "permuted": "permuted",
+    "random": "random words",
+}
+RIGHT = "Log-probability of the right answer, nats per token"
 
 
-def over_time(table: pd.DataFrame, value: str, by: Sequence[str] = ()) -> pd.DataFrame:
-    """Means of `value` over people: one row per line (a combination of `by`) and probe.
+def plot_cells(traces: Traces, axes: Axes, options: int = 4, focus: Focus = None) -> Figure:
+    """Log-probability of the right answer over training, one panel per value of the last axis, a line per
+    value of the first with bands; what is known beside what was taught in grey, guessing dotted.
 
-    Columns: `by`, point (0, 1, … within a run), step, supervised_tokens, phase, mean, low, high, seeds,
-    people. The band is the range of the seeds' means where there are several seeds, otherwise the bootstrap
-    interval over people.
+    options: answers of a choice. focus: a band of log-probabilities to enlarge.
     """
-    by = list(by)
-    table = table.dropna(subset=[value])
-    if table.empty:
-        return pd.DataFrame(columns=[*by, *TIME, "mean", "low", "high", "seeds", "people"])
-    table = table.assign(point=_points(table))
-    lines = table.groupby(by, sort=False) if by else [((), table)]
-    parts = [_line(rows, value).assign(**dict(zip(by, key, strict=True))) for key, rows in lines]
-    return pd.concat(parts, ignore_index=True)[[*by, *TIME, "mean", "low", "high", "seeds", "people"]]
+    line, panel = axes.values
+    right = asked(traces["logprobs"], axes)
+    right = right[right["candidate"] == "right"]
+    beside = ~of_taught(right, axes)
+    names = right[line].mask(beside, right[[*axes.taught, line]].agg(" ".join, axis=1)) if len(right) else ""
+    table = over_time(right.assign(line=names), "logp_mean", [panel, "line"]).rename(columns={panel: "panel"})
+    looks = _looks(axes.values[line])
+    for name in dict.fromkeys(table["line"]):
+        looks.setdefault(name, looks.get(name.split(" ")[-1], {}) | {"color": style.GREY, "alpha": 0.7})
+    guessing = {"choice": [(-np.log(options), "guessing")], "judge": [(-np.log(2), "guessing")]}
+    shape = {"focus": dict.fromkeys(axes.values[panel], focus)} if focus else {}
+    unit = "log-probability of the right answer\n(nats per token, mean over groups)"
+    table = _ordered(table, axes.values[panel])
+    return curves.figure_of(table, RIGHT, looks, units=unit, levels=guessing, **shape)
 
 
-def pairs(gradients: pd.DataFrame, layer: str | None = "all") -> pd.DataFrame:
-    """Alignment of the forward with the reverse gradient on novel people, within each format: `format`,
-    `cosine` and `transfer` per run, probe and preconditioner. layer: one, or None for every single layer."""
-    gradients = gradients.reset_index(drop=True)
-    split = gradients["left"].str.split("/", expand=True).reindex(columns=[0, 1])
-    across = (split[0] == "novel forward") & (gradients["right"] == "novel reverse/" + split[1])
-    here = gradients["layer"] != "all" if layer is None else gradients["layer"] == layer
-    return gradients[across & here].assign(format=split[1])
+def plot_margins(traces: Traces, axes: Axes, focus: Focus = None) -> Figure:
+    """The right (chosen) and a wrong answer (rejected) and their margin over training, of what was taught:
+    one row of panels per value of the last axis. focus: a band of margins to enlarge."""
+    line, panel = axes.values
+    table = margins(traces["logprobs"], axes)
+    table = table[of_taught(table, axes)]
+    titles = {"chosen": "right answer", "rejected": CANDIDATES[axes.wrong], "margin": "margin"}
+    parts, units = [], {}
+    for name in (name for name in axes.values[panel] if (table[panel] == name).any()):
+        for value, title in titles.items():
+            found = over_time(table[table[panel] == name], value, [line]).rename(columns={line: "line"})
+            parts.append(found.assign(panel=f"{name}: {title}"))
+        units[f"{name}: right answer"] = "log-probability\n(nats per answer)"
+    last = [f"{name}: margin" for name in axes.values[panel]]
+    options = {"levels": dict.fromkeys(last, [(0.0, "undecided")]), "units": units}
+    options |= {"focus": dict.fromkeys(last, focus)} if focus else {}
+    title = "Right and wrong answers about what was taught, nats per answer,"
+    return curves.figure_of(pd.concat(parts), title, _looks(axes.values[line]), **options)
 
 
-def dividers(table: pd.DataFrame, time: str = "step") -> dict[int, float]:
-    """Phase → the time at which it begins, for every phase after the first."""
-    first = table.groupby("phase")[time].min()
-    return {int(phase): float(begin) for phase, begin in first.items() if phase > 1}
+def plot_candidates(traces: Traces, axes: Axes, of: str = "") -> Figure:
+    """All alternative answers over training for one value of the last axis (the first one, if none is given),
+    a panel per value of the first; then the entropy of the model's answer and the squeezing index."""
+    line, panel = axes.values
+    of = of or axes.values[panel][0]
+    found = asked(traces["logprobs"], axes)
+    found = found[of_taught(found, axes) & (found[panel] == of)]
+    table = over_time(found, "logp_mean", [line, "candidate"])
+    there = set(table["candidate"])
+    kinds = {kind: CANDIDATES.get(kind, kind.replace("_", " ")) for kind in (*CANDIDATES, *sorted(there))
+             if kind in there}  # fmt: skip
+    panels = [f"{name} {of}" for name in axes.values[line]]
+    table = table.assign(panel=table[line] + f" {of}", line=table["candidate"].map(kinds))
+    table = table.sort_values("candidate", key=lambda names: names.map(list(kinds).index), kind="stable")
+    parts = [_ordered(table, panels)]
+    right, pressed = found[found["candidate"] == "right"], squeezing(found, [line], axes.wrong)
+    for title, source, value in (
+        ("entropy along the right answer", right, "entropy_mean"),
+        ("squeezing index", pressed, "index"),
+    ):
+        parts.append(over_time(source, value, [line]).rename(columns={line: "line"}).assign(panel=title))
+    looks = _looks(axes.values[line]) | lines.looks(list(kinds.values()))
+    title = "Alternative answers about what was taught, nats per token,"
+    return curves.figure_of(pd.concat(parts), title, looks, units="nats per token", per_row=2)
 
 
-def cells_of(table: pd.DataFrame) -> list[str]:
-    """The cells that occur, in their fixed order."""
-    return [cell for cell in CELLS if (table["cell"] == cell).any()]
+def plot_probe(traces: Traces, axes: Axes, cell: str, options: int = 4) -> Figure:
+    """The naming probe over training: the share of groups whose picture makes the name likeliest, and its
+    margin beside the margin of the choice in this cell. options: pictures of a choice."""
+    (kind,), probe = axes.taught, traces["storage"]
+    first, second = "named: right picture likeliest", "margin of the right picture"
+    chosen = margins(traces["logprobs"], axes)
+    sources = (
+        (first, "named", probe, "correct"),
+        (second, "named", probe, "margin"),
+        (second, "chosen", chosen[chosen["cell"] == cell], "margin"),
+    )
+    parts = []
+    for title, what, source, value in sources:
+        found = over_time(source, value, [kind])
+        parts.append(found.assign(panel=title, line=what + ", " + found[kind].astype(str)))
+    table = pd.concat(parts)
+    colours = {"named": (style.GREEN, style.GREY), "chosen": (style.ORANGE, "#000000")}
+    looks = {}
+    for name in dict.fromkeys(table["line"]):
+        what, who = name.split(", ")
+        known = who not in axes.taught.values()
+        dashes = {"named": ("-", "-."), "chosen": ("--", ":")}
+        looks[name] = {"color": colours[what][known], "linestyle": dashes[what][known]}
+    levels = {first: [(1 / options, "chance")], second: [(0.0, "undecided")]}
+    shape = {"shares": [first], "units": {second: "nats"}, "limits": {first: (0, 1.03)}, "levels": levels}
+    return curves.figure_of(table, f"Naming probe, chance {100 / options:.0f} %,", looks, **shape)
 
 
-def _points(table: pd.DataFrame) -> pd.Series:
-    """The number of the probe within its run."""
-    order = table["phase"] * 1e9 + table["step"]
-    return order.groupby([table["variant"], table["seed"]]).rank(method="dense").astype(int) - 1
+def plot_examples(traces: Traces, axes: Axes) -> Figure:
+    """Every question about what was taught × every probe: the margin of the right over the wrong answer,
+    sorted by its end."""
+    line, panel = axes.values
+    table = margins(traces["logprobs"], axes)
+    table = table[of_taught(table, axes)]
+    grids = {}
+    for one in axes.values[line]:
+        for other in axes.values[panel]:
+            part = table[(table[line] == one) & (table[panel] == other)]
+            if len(part):
+                keys = ["variant", "seed", "id"]
+                grid = part.pivot_table(index=keys, columns=["phase", "step"], values="margin")
+                grids[one, other] = grid.loc[grid.iloc[:, -1].sort_values(ascending=False).index]
+    unit = "margin of the right answer (nats)"
+    return curves.heat_maps(grids, unit, "Heat maps of the margin, of what was taught")
 
 
-def _line(rows: pd.DataFrame, value: str) -> pd.DataFrame:
-    times = rows.groupby("point")[TIME[1:]].mean()
-    seeds = rows.groupby(["variant", "seed"]).ngroups
-    if "group" not in rows:
-        per_run = rows.pivot_table(index=["variant", "seed"], columns="point", values=value)
-        ends, people = (per_run.min(), per_run.max()), 0
-        mean = per_run.mean()
-    else:
-        per_person = rows.pivot_table(index=["variant", "seed", "group"], columns="point", values=value)
-        mean, people = per_person.mean(), len(per_person)
-        if seeds > 1:
-            per_seed = per_person.groupby(level=["variant", "seed"]).mean()
-            ends = (per_seed.min(), per_seed.max())
-        else:
-            ends = intervals.mean_bands(per_person.to_numpy())
-    low, high = (np.asarray(end) for end in ends)
-    line = times.assign(mean=mean, low=low, high=high, seeds=seeds, people=people)
-    return line.reset_index().astype({"phase": int})
+def plot_alignment(traces: Traces, axes: Axes, probes: int = 3) -> Figure:
+    """The cosine of every pair of groups at so many probes from first to last; and the two ends of the first
+    axis against each other, for every value of the last: over training, with Adam's preconditioner, and by
+    layer."""
+    table = traces["gradients"]
+    whole = table[(table["layer"] == "all") & (table["preconditioner"] == "none")]
+    times = list(whole.groupby(["phase", "step"]).groups)
+    chosen = [times[k] for k in np.unique(np.linspace(0, len(times) - 1, probes).round().astype(int))]
+    groups = list(dict.fromkeys(table["left"]))
+    grids = {}
+    for phase, step in chosen:
+        here = whole[(whole["phase"] == phase) & (whole["step"] == step)]
+        grid = here.pivot_table(index="left", columns="right", values="cosine")
+        several = f"phase {phase}, " * (len({p for p, _ in times}) > 1)
+        grids[f"{several}step {step:g}"] = grid.reindex(index=groups, columns=groups)
+    parts = []
+    for kind, title in (("none", "plain"), ("adam", "preconditioned as by Adam")):
+        found = over_time(pairs(table[table["preconditioner"] == kind], axes), "cosine", ["line"])
+        parts.append(found.assign(panel=title))
+    by_layer = pairs(table[table["preconditioner"] == "none"], axes, layer=None)
+    by_layer = by_layer[by_layer["step"] == by_layer["step"].max()]
+    by_layer = by_layer.assign(layer=by_layer["layer"].astype(int))
+    by_layer = by_layer.groupby(["line", "layer"], sort=False)["cosine"].mean().reset_index()
+    return gradients.alignment(grids, pd.concat(parts), by_layer, _against(axes))
+
+
+def plot_variants(traces: Traces, axes: Axes, variants: Sequence[str], focus: Focus = None) -> Figure:
+    """Variants in one panel per cell: the log-probability of the right answer over the tokens of what is
+    taught, with bands over seeds; below, if gradients were compared, the two ends of the first axis.
+
+    focus: a band of log-probabilities to enlarge.
+    """
+    line, panel = axes.values
+    right = asked(traces["logprobs"], axes)
+    right = right[(right["candidate"] == "right") & of_taught(right, axes)]
+    cells = [f"{one}/{other}" for one in axes.values[line] for other in axes.values[panel]]
+    table = over_time(right, "logp_mean", ["variant", "cell"])
+    table = _ordered(table.rename(columns={"cell": "panel", "variant": "line"}), cells)
+    pulled = pairs(traces["gradients"][traces["gradients"]["preconditioner"] == "none"], axes)
+    limits, levels = {}, {}
+    if len(pulled):
+        below = over_time(pulled, "cosine", ["variant", "line"])
+        below = below.rename(columns={"line": "panel", "variant": "line"})
+        below = below.assign(panel=f"gradients: {_against(axes)}, " + below["panel"])
+        limits = dict.fromkeys(below["panel"], gradients.cosine_limits(below["mean"]))
+        levels = dict.fromkeys(below["panel"], [(0.0, "orthogonal")])
+        table = pd.concat([table, below])
+    per_row = right[panel].nunique()
+    units = {name: "cosine of gradients" if name in levels else "log-probability\n(nats per token)"
+             for name in list(dict.fromkeys(table["panel"]))[::per_row]}  # fmt: skip
+    shape = {"units": units, "levels": levels, "limits": limits, "per_row": per_row}
+    shape |= {"focus": dict.fromkeys(cells, focus)} if focus else {}
+    looks = lines.looks(variants)
+    return curves.figure_of(table, f"{RIGHT}, per variant,", looks, time="supervised_tokens", **shape)
+
+
+def _against(axes: Axes) -> str:
+    one, *_, other = next(iter(axes.values.values()))
+    return f"{one} against {other}"
+
+
+def _ordered(table: pd.DataFrame, panels: Sequence[str]) -> pd.DataFrame:
+    """The rows panel by panel, in this order; within a panel as they were."""
+    return table.sort_values("panel", key=lambda names: names.map(list(panels).index), kind="stable")
+
+
+def _looks(values: Sequence[str]) -> dict[str, dict]:
+    """The values of the first axis have their colours in all figures."""
+    return {name: {"color": style.SECTIONS[k], "linestyle": style.LINES[k]} for k, name in enumerate(values)}

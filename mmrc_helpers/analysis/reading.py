@@ -1,27 +1,178 @@
-"""What the verbs read from finished stage folders: answers, losses, exposure, provenance; and how tables are
-shown."""
+"""What the verbs read from finished stage folders: facts, questions, answers, metrics, traces, provenance."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from mmrc_helpers.analysis import reversal, scores
-from mmrc_helpers.analysis.intervals import percent
+from mmrc_helpers.analysis import FINDINGS, Finding, scores
+from mmrc_helpers.analysis.evidence import Axes, Evidence, Verdict
 from mmrc_helpers.analysis.traces import read_run
-from mmrc_helpers.errors import UserError, check_file_name
+from mmrc_helpers.errors import UserError
 from mmrc_helpers.store import files, folders
+from mmrc_helpers.store.pictures import Shards
 from mmrc_helpers.study import stages
 from mmrc_helpers.study.runs import Run, Study
-from mmrc_helpers.tasks import records
+from mmrc_helpers.tasks.example import Example, read_examples
+from mmrc_helpers.worlds import WORLDS, Data, World
+from mmrc_helpers.worlds.folder import read_facts
+
+# --- data --------------------------------------------------------------------------------------------------
+
+
+def world_of(run: Run) -> World:
+    """The world of a run."""
+    return WORLDS[run.params["world"]["name"]]
+
+
+def facts(run: Run) -> list[dict]:
+    """The facts of a run's data: group, title, text, pictures and what the world adds."""
+    folder = stages.data_stage(run).folder
+    return _facts(folder, _made(folder))
+
+
+@lru_cache(maxsize=2)
+def _facts(folder: Path, made: int) -> list[dict]:
+    return read_facts(folders.check(folder, "facts.jsonl"))
+
+
+def examples(run: Run, split: str | None = None) -> list[Example]:
+    """A run's questions, of one split if wanted."""
+    folder = stages.data_stage(run).folder
+    return [example for example in _examples(folder, _made(folder)) if split in (None, example.split)]
+
+
+@lru_cache(maxsize=2)
+def _examples(folder: Path, made: int) -> list[Example]:
+    return read_examples(folders.check(folder, "examples.jsonl") / "examples.jsonl")
+
+
+def pictures(run: Run) -> Shards:
+    """The pictures of a run."""
+    return Shards(stages.data_stage(run).folder)
+
+
+def titles(run: Run) -> dict[str, str]:
+    """Picture → what it shows."""
+    return {name: fact["title"] for fact in facts(run) for name in fact["pictures"]}
+
+
+def promises(run: Run) -> pd.DataFrame:
+    """What the data must keep: promise, found, wanted, kept. Raises UserError naming a picture that cannot be
+    read."""
+    data, shards = Data(examples(run), facts(run)), pictures(run)
+    shown = {name for example in data.examples for name in example.pictures}
+    for name in shown & set(shards.names):
+        shards.bytes(name)
+    rows = [
+        *world_of(run).promises(data),
+        ("pictures that are asked about but missing", len(shown - set(shards.names)), 0),
+    ]
+    table = pd.DataFrame(rows, columns=["promise", "found", "wanted"])
+    return table.assign(kept=table["found"] == table["wanted"])
+
+
+def counts(run: Run) -> pd.DataFrame:
+    """How many facts, groups, training and test questions there are, by the world's first facet."""
+    first = world_of(run).facets[0]
+    table = pd.DataFrame(
+        [{first: e.facets.get(first, ""), "split": e.split, "group": e.group} for e in examples(run)]
+    )
+    grouped = table.groupby(first, sort=False)
+    asked = (
+        grouped["split"].value_counts().unstack(fill_value=0).reindex(columns=["train", "test"], fill_value=0)
+    )
+    asked = asked.rename(columns={"train": "training questions", "test": "test questions"})
+    return asked.assign(groups=grouped["group"].nunique())[["groups", *asked.columns]]
+
+
+def gallery(run: Run) -> list[Example]:
+    """One test question of every kind: of every combination of the world's facets that is asked."""
+    found: dict[tuple, Example] = {}
+    for example in examples(run, "test"):
+        found.setdefault(tuple(example.facets.items()), example)
+    return list(found.values())
+
+
+# --- training ----------------------------------------------------------------------------------------------
+
+
+def plan(run: Run) -> pd.DataFrame:
+    """One row per phase: what it teaches, by which method, for how long, at which rates."""
+    rows = []
+    for number, phase in enumerate(run.params["phases"], 1):
+        dose = f"{phase['steps']} steps" if phase["steps"] else f"{phase['taught_tokens']:,} taught tokens"
+        adapter = f"LoRA {phase['lora_r']}" if phase["lora_r"] else "all weights"
+        row = {"phase": number, "method": phase["method"]["name"], "taught": ", ".join(_taught(run, phase))}
+        row |= {"dose": dose, "batch": phase["batch"], "trained": adapter, "optimizer": phase["optimizer"]}
+        rows.append(row | {"rate": phase["learning_rate"], "precision": phase["precision"]})
+    return pd.DataFrame(rows)
+
+
+def metrics(run: Run) -> pd.DataFrame:
+    """Rows of metrics.jsonl of every phase of a run, with `line`, the phase's name."""
+    parts = []
+    for number, stage in enumerate(stages.train_stages(run), 1):
+        folder = folders.check(stage.folder, "metrics.jsonl")
+        rows = pd.DataFrame(files.read_jsonl(folder / "metrics.jsonl"))
+        parts.append(rows.assign(line=f"phase {number}: {stage.params['train']['method']['name']}"))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["line", "step", "loss"])
+
+
+def exposure(opened: Run | Study) -> pd.DataFrame:
+    """What finished training showed, one row per variant (means over seeds): rows, supervised tokens, those
+    that taught something new, replay share. Phases of one run are summed."""
+    rows = [
+        {"variant": run.variant, "seed": run.seed, **_shown(stage.folder)}
+        for run in _all_runs(opened)
+        for stage in stages.train_stages(run)
+        if folders.is_complete(stage.folder)
+    ]
+    table = pd.DataFrame(rows)
+    if table.empty:
+        return table
+    numbers = ["rows", "supervised_tokens", "taught_tokens"]
+    table["replayed"] = table["replay_share"] * table["rows"]
+    runs = table.groupby(["variant", "seed"], sort=False)[[*numbers, "replayed"]].sum()
+    means = runs.groupby("variant", sort=False).mean()
+    share = means.pop("replayed") / means["rows"]
+    return means.round().astype(int).assign(replay_share=share).reset_index()
+
+
+def _shown(folder: Path) -> dict:
+    return files.read_json(folders.check(folder, "exposure.json") / "exposure.json")
+
+
+# --- answers -----------------------------------------------------------------------------------------------
+
+
+def finding_of(opened: Run | Study) -> Finding:
+    """What the study of a run concludes."""
+    return FINDINGS[opened.report["finding"]]
+
+
+def evidence(opened: Run | Study) -> Evidence:
+    """Everything that a finding reads of a run, or of a study's evaluated runs. Raises UserError when there
+    are none."""
+    runs = runs_of(opened)
+    phases = answers(opened)
+    first = runs[0]
+    worlds = (first.params["world"]["name"], *first.params["also"])
+    return Evidence(
+        answers=scores.last_phase(phases),
+        report=opened.report if isinstance(opened, Study) else {**opened.report, "read": opened.variant},
+        taught={run.variant: taught(run) for run in runs},
+        facets={name: WORLDS[name].cells for name in worlds},
+        phases=phases,
+    )
 
 
 def runs_of(opened: Run | Study) -> tuple[Run, ...]:
     """The run itself, or a study's runs that are evaluated. Raises UserError when there are none."""
     runs = _all_runs(opened)
-    done = tuple(run for run in runs if folders.is_complete(stages.eval_stage(run).folder))
+    done = tuple(run for run in runs if is_evaluated(run))
     if not done:
         name = runs[0].study
         raise UserError(
@@ -30,23 +181,29 @@ def runs_of(opened: Run | Study) -> tuple[Run, ...]:
     return done
 
 
+def is_evaluated(run: Run) -> bool:
+    """Whether every evaluation of a run is there."""
+    return all(folders.is_complete(stage.folder) for _, _, stage in stages.eval_stages(run))
+
+
 def _all_runs(opened: Run | Study) -> tuple[Run, ...]:
     return (opened,) if isinstance(opened, Run) else opened.runs
 
 
 def missing(study: Study) -> list[str]:
     """Names of the runs that are not evaluated."""
-    lacking = [run for run in study.runs if not folders.is_complete(stages.eval_stage(run).folder)]
-    return [f"{run.variant}, seed {run.seed}" for run in lacking]
+    return [f"{run.variant}, seed {run.seed}" for run in study.runs if not is_evaluated(run)]
 
 
 def answers(opened: Run | Study) -> pd.DataFrame:
-    """All answers of a run, or of a study's evaluated runs, prepared for the tables of `metrics`."""
-    parts = []
-    for run in runs_of(opened):
-        folder = stages.eval_stage(run).folder
-        parts.append(_answers(folder, run.variant, run.seed, _made(folder)))
-    return pd.concat(parts, ignore_index=True)
+    """All answers of a run, or of a study's evaluated runs, after every evaluated phase and in every world
+    that was asked, prepared for the tables of `scores`."""
+    parts = [
+        _answers(stage.folder, run.variant, run.seed, _made(stage.folder)).assign(world=world, phase=phase)
+        for run in runs_of(opened)
+        for phase, world, stage in stages.eval_stages(run)
+    ]
+    return scores.join(parts)
 
 
 @lru_cache(maxsize=64)
@@ -54,57 +211,44 @@ def _answers(folder: Path, variant: str, seed: int, made: int) -> pd.DataFrame:
     return scores.read_answers(folders.check(folder, "answers.jsonl"), variant, seed)
 
 
-def people(run: Run) -> list[dict]:
-    """The people of a run's data: group, population, name, descriptor, attributes, description."""
-    folder = stages.data_stage(run).folder
-    return _people(folder, _made(folder))
+def taught(run: Run) -> tuple[str, ...]:
+    """The cells in which a run's facts are taught, over all phases; empty for the untrained control."""
+    cells = [cell for phase in run.params["phases"] for cell in _taught(run, phase)]
+    return tuple(dict.fromkeys(cells))
 
 
-@lru_cache(maxsize=2)
-def _people(folder: Path, made: int) -> list[dict]:
-    path = folders.check(folder, "people.json") / "people.json"
-    people = files.read_json(path)
-    for person in people:
-        check_file_name(person["group"], str(path))
-    return people
+def _taught(run: Run, phase: Mapping) -> tuple[str, ...]:
+    return tuple(world_of(run).taught(phase["teach"])) or ("everything",)
 
 
-def names(run: Run) -> dict[str, str]:
-    """Group → name."""
-    return {person["group"]: person["name"] for person in people(run)}
+def mistakes(opened: Run | Study, count: int) -> pd.DataFrame:
+    """Wrong answers about what was taught, of the variant that is read and its first seed: the first of every
+    combination of the finding's axes."""
+    found, axes = evidence(opened), finding_of(opened).axes
+    rows = found.of("read") if found.report.get("read") else found.answers
+    rows = rows[rows["correct"] == 0]
+    for name, value in {**axes.about, **axes.taught, "drop": "none"}.items():
+        rows = rows[rows[name] == value] if name in rows else rows
+    rows = rows[rows["seed"] == rows["seed"].min()]
+    cells = list(axes.values) or [name for name in next(iter(found.facets.values())) if name in rows]
+    return rows.groupby(cells, sort=False).head(1).head(count)
 
 
-def images(run: Run) -> Path:
-    """The folder of a run's pictures."""
-    return stages.data_stage(run).folder / "images"
+def verdict_table(study: Study, found: Verdict) -> pd.DataFrame:
+    """The verdict, its reasons part by part, what other rules say of the same answers, contrasts and power,
+    what would refute it, and what was expected: one row each."""
+    rows = [("verdict", found.verdict), ("in one sentence", found.sentence)]
+    rows += [("because" if number == 0 else "", reason) for number, reason in enumerate(found.reasons)]
+    rows += [(f"by {rule}", said) for rule, said in found.earlier.items()]
+    rows += list(found.notes.items())
+    rows += [(f"would refute it: {name}", said) for name, said in finding_of(study).controls.items()]
+    rows += [("question", study.question), ("expected beforehand", study.expected)]
+    rows += [("rules", f"version {found.rules}")]
+    rows += [("runs without answers", ", ".join(missing(study)) or "none")]
+    return pd.DataFrame(rows, columns=["", "finding"]).set_index("")
 
 
-def examples(run: Run, split: str | None = None) -> list[records.Example]:
-    """A run's questions, of one split if wanted."""
-    folder = stages.data_stage(run).folder
-    return [example for example in _examples(folder, _made(folder)) if split in (None, example.split)]
-
-
-@lru_cache(maxsize=2)
-def _examples(folder: Path, made: int) -> list[records.Example]:
-    return records.read_examples(folders.check(folder, "examples.jsonl") / "examples.jsonl")
-
-
-def _made(folder: Path) -> int:
-    """When the stage was finished, in nanoseconds: what was read of it before may be used until it is made
-    again."""
-    mark = folder / "made.json"
-    return mark.stat().st_mtime_ns if mark.is_file() else 0
-
-
-def losses(run: Run) -> pd.DataFrame:
-    """Rows of metrics.jsonl of every phase of a run, with `line`, the phase's name."""
-    parts = []
-    for number, stage in enumerate(stages.train_stages(run), 1):
-        folder = folders.check(stage.folder, "metrics.jsonl")
-        rows = pd.DataFrame(files.read_jsonl(folder / "metrics.jsonl"))
-        parts.append(rows.assign(line=f"phase {number}: {stage.params['train']['method']}"))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["line", "step", "loss"])
+# --- dynamics ----------------------------------------------------------------------------------------------
 
 
 def traces(opened: Run | Study) -> dict[str, pd.DataFrame]:
@@ -120,6 +264,18 @@ def traces(opened: Run | Study) -> dict[str, pd.DataFrame]:
     return {name: pd.concat([tables[name] for tables in found], ignore_index=True) for name in found[0]}
 
 
+def axes_of(opened: Run | Study, found: Mapping[str, pd.DataFrame]) -> Axes:
+    """The axes of the study's finding; of a finding for any world, the first two facets that span its cells,
+    with the values that occur."""
+    axes = finding_of(opened).axes
+    if axes.values:
+        return axes
+    names = world_of(_all_runs(opened)[0]).cells[:2]
+    names = names if len(names) > 1 else (names[0], names[0])
+    values = {name: tuple(dict.fromkeys(found["logprobs"][name].astype(str))) for name in names}
+    return Axes(values=values, wrong=axes.wrong)
+
+
 def why_untraced(opened: Run | Study, table: str = "logprobs") -> str:
     """One sentence that says why a run or a study has no rows in this table of `traces`."""
     runs = _all_runs(opened)
@@ -129,17 +285,10 @@ def why_untraced(opened: Run | Study, table: str = "logprobs") -> str:
         return "Training was not traced: dynamics.probes is 0 in this study."
     if traces(opened)["logprobs"].empty:
         return "No traces yet: the runs of this study with dynamics.probes are not trained."
-    return f"The traces hold no {table}: dynamics.gradients is 0, or the storage probe is off, in this study."
+    return f"The traces hold no {table}: dynamics.gradients is 0, or there is no naming probe, in this study."
 
 
-def figures_folder(opened: Run | Study) -> Path:
-    """Where the figures of a run or of a study are saved for print."""
-    is_run = isinstance(opened, Run)
-    of = folders.run_folder(opened.study, opened.name) if is_run else folders.study_folder(opened.name)
-    return of / "figures"
-
-
-def trace_table(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+def trace_table(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """What was traced, one row per phase: probe points, questions, answers scored, gradients compared."""
     logprobs, gradients = tables["logprobs"], tables["gradients"]
     rows = []
@@ -153,86 +302,44 @@ def trace_table(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def exposure(opened: Run | Study) -> pd.DataFrame:
-    """What finished training showed, one row per variant (means over seeds)."""
-    rows = [
-        {"variant": run.variant, "seed": run.seed, **_shown(stage.folder)}
-        for run in _all_runs(opened)
-        for stage in stages.train_stages(run)
-        if folders.is_complete(stage.folder)
-    ]
-    return scores.exposure(rows)
-
-
-def _shown(folder: Path) -> dict:
-    return files.read_json(folders.check(folder, "exposure.json") / "exposure.json")
-
-
-def taught(study: Study) -> dict[str, str]:
-    """Variant → the cell its novel facts are taught in (the variant's name where there are several or
-    none)."""
-    rows = {}
-    for run in study.runs:
-        cells = {cell for phase in run.params["phases"] for cell in phase["cells"]}
-        rows[run.variant] = cells.pop() if len(cells) == 1 else run.variant
-    return rows
+# --- provenance and how tables are shown -------------------------------------------------------------------
 
 
 def provenance(opened: Run | Study) -> pd.DataFrame:
     """One row per stage folder in use: what made it, when needed by whom, how long it took, on what."""
-    runs = _all_runs(opened)
     rows: dict[Path, dict] = {}
-    for run in runs:
-        for stage in (stages.data_stage(run), *stages.train_stages(run), stages.eval_stage(run)):
+    for run in _all_runs(opened):
+        for stage in stages.stages_of(run):
             row = rows.setdefault(stage.folder, {"stage": stage.kind, "runs": []})
-            row["runs"].append(f"{run.variant}-s{run.seed}")
+            row["runs"].append(run.name)
             row["folder"] = str(stage.folder.relative_to(files.artifacts_root()))
             made = files.read_json(stage.folder / "made.json") if folders.is_complete(stage.folder) else {}
             row |= {
                 "minutes": made["seconds"] / 60 if made else np.nan,
-                "device": made.get("device", "not made"),
+                "device": made.get("device", "device not noted") if made else "not made",
             }
             row |= {"commit": made.get("commit", "")[:12], "packages": made.get("packages", {})}
     return pd.DataFrame([row | {"runs": ", ".join(row["runs"])} for row in rows.values()])
 
 
-def cell_table(found: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy in percent with its interval: rows arm × people × condition, columns the six cells and the
-    gap.
-
-    Conditions: primary; other scoring (generated text for choices and judging, log-probability for free
-    answers); and every other order and kind of distractors that was asked.
-    """
-    scored = scores.score(found[(found["topic"] == "identity") & (found["drop"] == "none")])
-    first = scores.primary(scored)
-    other = first.assign(
-        accuracy=np.where(first["format"] == "free", first["accuracy_logprob"], first["accuracy_text"])
-    )
-    choices = scored[scored["format"] == "choice"]
-    rest = choices[~choices.set_index(scores.CELL).index.isin(first.set_index(scores.CELL).index)]
-    parts = [
-        first.assign(condition="primary", shown=_with_interval(first)),
-        other.assign(condition="other scoring", shown=[f"{100 * a:.1f}" for a in other["accuracy"]]),
-        rest.assign(
-            condition=rest["order"].str.replace("_", " ") + ", " + rest["distractors"],
-            shown=_with_interval(rest),
-        ),
+def packages(table: pd.DataFrame) -> pd.DataFrame:
+    """Versions in use, one row per package; more than one version means that stages were made at different
+    times."""
+    versions: dict[str, set] = {}
+    for installed in table["packages"]:
+        for name, version in installed.items():
+            versions.setdefault(name, set()).add(version)
+    rows = [
+        {"package": name, "version": ", ".join(sorted(found))} for name, found in sorted(versions.items())
     ]
-    table = pd.concat(parts).assign(cell=lambda t: t["direction"] + "/" + t["format"])
-    keys = ["variant", "population", "condition"]
-    table = table.pivot_table(index=keys, columns="cell", values="shown", aggfunc="first", sort=False)
-    table = table.reindex(columns=[cell for cell in scores.CELLS if cell in table.columns])
-    gaps = scores.gaps(found).rename(columns={"gap": "accuracy"})
-    gaps = gaps.assign(condition="primary", shown=_with_interval(gaps)).set_index(keys)["shown"]
-    table = table.join(gaps.rename("gap in choice")).fillna("").reset_index()
-    arms = list(dict.fromkeys(table["variant"]))
-    places = table["variant"].map(arms.index) * 10 + table["population"].map(scores.POPULATIONS.index)
-    return table.iloc[np.argsort(places, kind="stable")].reset_index(drop=True)
+    return pd.DataFrame(rows)
 
 
-def _with_interval(table: pd.DataFrame) -> list[str]:
-    columns = zip(table["accuracy"], table["low"], table["high"], strict=True)
-    return [f"{100 * mean:.1f}\u00a0[{100 * low:.0f},\u00a0{100 * high:.0f}]" for mean, low, high in columns]
+def figures_folder(opened: Run | Study) -> Path:
+    """Where the figures of a run or of a study are saved for print."""
+    is_run = isinstance(opened, Run)
+    of = folders.run_folder(opened.study, opened.name) if is_run else folders.study_folder(opened.name)
+    return of / "figures"
 
 
 def percents(table: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
@@ -249,40 +356,8 @@ def show_whole_tables() -> None:
     pd.options.display.max_columns = 40
 
 
-def arm(opened: Run | Study, name: str) -> pd.DataFrame:
-    """The answers of a run, or those of one arm of a study; empty if the study has no such arm evaluated."""
-    found = answers(opened)
-    return found if isinstance(opened, Run) else found[found["variant"] == name]
-
-
-def verdict_table(study: Study, found: reversal.Verdict, power: pd.DataFrame) -> pd.DataFrame:
-    """The verdict, its reasons, the power as run and prior work's rule, one finding per row."""
-    rows = [("verdict", found.verdict)]
-    rows += [("because" if number == 0 else "", reason) for number, reason in enumerate(found.reasons)]
-    rows += [
-        (f"power, {row.variant}", _power_text(row)) for row in power.itertuples() if row.variant == "forward"
-    ]
-    rows += [("prior work's threshold rule", found.prior_rule)]
-    rows += [("question", study.question), ("expected beforehand", study.expected)]
-    rows += [("runs without answers", ", ".join(missing(study)) or "none")]
-    return pd.DataFrame(rows, columns=["", "finding"]).set_index("")
-
-
-def _power_text(row) -> str:
-    """The power of an arm as run, in words."""
-    told = f"{percent(row.detectable)} told from chance with 80 % power"
-    shown = f"chance itself shown with {percent(row.equivalence_power)}"
-    return f"{row.people} people in {row.seeds} seeds: {told}; {shown}"
-
-
-def packages(table: pd.DataFrame) -> pd.DataFrame:
-    """Versions in use, one row per package; more than one version means that stages were made at different
-    times."""
-    versions: dict[str, set] = {}
-    for installed in table["packages"]:
-        for name, version in installed.items():
-            versions.setdefault(name, set()).add(version)
-    rows = [
-        {"package": name, "version": ", ".join(sorted(found))} for name, found in sorted(versions.items())
-    ]
-    return pd.DataFrame(rows)
+def _made(folder: Path) -> int:
+    """When the stage was finished, in nanoseconds: what was read of it before may be used until it is made
+    again."""
+    mark = folder / "made.json"
+    return mark.stat().st_mtime_ns if mark.is_file() else 0

@@ -1,12 +1,10 @@
-"""What is probed while a phase trains: at which steps, with which questions, against which answers."""
+"""What is probed while a phase trains: at which steps, and with which questions."""
 
-import random
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from mmrc_helpers.tasks.records import CELLS, LETTERS, VERDICTS, Example, answer_text
-
-POPULATIONS = ("novel", "background")
+from mmrc_helpers.tasks.example import Example
+from mmrc_helpers.worlds import World
 
 
 def schedule(steps: int, dynamics: Mapping) -> list[int]:
@@ -32,77 +30,19 @@ def spread(points: Sequence[int], count: int) -> list[int]:
     return sorted({points[k] for k in strides})
 
 
-def choose(examples: Iterable[Example], count: int, both_ways: set[str]) -> list[Example]:
-    """The probed questions: in every cell about the same `count` people of each population, from the test
-    split, that is, held-out views and wordings. People in `both_ways` (taught in every cell) are passed over.
-    Judgements are as often right as wrong."""
-    found: dict[str, dict[str, dict[str, list]]] = {
-        population: defaultdict(lambda: defaultdict(list)) for population in POPULATIONS
-    }
-    for e in examples:
-        if e.split == "test" and e.topic == "identity" and e.group not in both_ways:
-            found[e.population][e.group][e.cell].append(e)
-    chosen = []
-    for population in POPULATIONS:
-        people = sorted(found[population])
-        random.Random(f"probes/{population}").shuffle(people)
-        for cell in CELLS:
-            asked = [found[population][group][cell] for group in people if found[population][group][cell]]
-            chosen += [_one(options, number) for number, options in enumerate(asked[:count])]
-    return chosen
+def chosen(world: World, questions: Sequence[Example], count: int) -> list[Example]:
+    """The probed questions of those that are asked after training: as the world chooses, or in every cell
+    (a combination of its `cells`) the first question of each of the first `count` groups."""
+    if world.probed:
+        return list(world.probed(questions, count))
+    cells: dict[str, dict[str, Example]] = defaultdict(dict)
+    for example in questions:
+        if example.facets.get("drop", "none") == "none":
+            cells[example.cell(*world.cells)].setdefault(example.group, example)
+    return [example for groups in cells.values() for example in list(groups.values())[:count]]
 
 
-def _one(options: list[Example], number: int) -> Example:
-    """The plain question of a person in a cell; of judgements, those about right and wrong in turn."""
-    plain = sorted(options, key=lambda e: (e.order != "image_first", e.distractors == "matched", e.id))
-    if plain[0].format != "judge":
-        return plain[0]
-    return next((e for e in plain if e.gold == number % 2), plain[0])
-
-
-def candidates(example: Example, called: Sequence[str], words: Sequence[str]) -> dict[str, str]:
-    """The answers whose probability is followed, by kind; kinds that a format has no use for are left out.
-
-    right: the right answer. paraphrase: the same in words that training never uses for it. format_only: its
-    form about nothing (Ren and Sutherland's format-preserving rewrite). wrong_person: another option. unseen:
-    a name made of known words that nobody has. permuted: the right answer's words in another order. random:
-    as many random words.
-
-    called: the names of all people. words: what random answers are made of.
-    """
-    rng = random.Random(f"{example.id}/candidates")
-    if example.format == "judge":
-        return {"right": example.answer, "wrong_person": VERDICTS[1 - example.gold]}
-    other = rng.choice([k for k in range(len(example.choices)) if k != example.gold])
-    if example.format == "choice":
-        found = {"right": answer_text(example), "wrong_person": LETTERS[other]}
-        if len(example.choices) < len(LETTERS):
-            found["format_only"] = LETTERS[len(example.choices)]
-        if example.choices != example.images:
-            found["paraphrase"] = f"This is {example.choices[example.gold]}."
-        return found
-    names = example.direction == "forward"
-    frame, again = ("This is {}.", "Here is {}.") if names else ("{}.", "It is {}.")
-    own = example.choices[example.gold]
-    found = {
-        "right": example.answer,
-        "paraphrase": again.format(own),
-        "format_only": frame.format("this person"),
-    }
-    found["wrong_person"] = frame.format(example.choices[other])
-    if names and (nobody := _nobody(called, rng)):
-        found["unseen"] = frame.format(nobody)
-    told = example.answer.split()
-    if len(set(told)) > 1:
-        mixed = told
-        while mixed == told:
-            mixed = rng.sample(told, len(told))
-        found["permuted"] = " ".join(mixed)
-    return found | {"random": " ".join(rng.choices(words, k=len(told)))}
-
-
-def _nobody(called: Sequence[str], rng: random.Random) -> str | None:
-    """The beginning of one name and the last word of another that together name nobody; None if all do."""
-    firsts, lasts = (sorted({name.rsplit(" ", 1)[part] for name in called}) for part in (0, 1))
-    free = sorted({f"{first} {last}" for first in firsts for last in lasts} - set(called))
-    return rng.choice(free) if free else None
+def cell_name(world: World, example: Example) -> str:
+    """The cell of an example as a group of gradients is called: "novel forward/free"."""
+    first, *others = world.cells
+    return f"{example.facets[first]} {example.cell(*others)}"

@@ -10,16 +10,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
-from mmrc_helpers.analysis import traces
 from mmrc_helpers.dynamics import gradients, points
 from mmrc_helpers.execution import worker
 from mmrc_helpers.models import load, score
-from mmrc_helpers.models.encode import Encoder, Pictures
-from mmrc_helpers.store import files
-from mmrc_helpers.tasks.records import Example, read_examples, two_way_groups
+from mmrc_helpers.models.encode import Encoder
+from mmrc_helpers.models.features import open_pictures, place_of
+from mmrc_helpers.store import files, folders, tables
+from mmrc_helpers.store.pictures import Shards
+from mmrc_helpers.tasks.example import Example, conversation, question
+from mmrc_helpers.worlds import WORLDS
+from mmrc_helpers.worlds.folder import read_data
 
 UNIT = 16  # questions of a unit
 
@@ -28,36 +32,26 @@ class Prober:
     """A model with everything needed to probe it, again and again while its weights change."""
 
     def __init__(
-        self,
-        model,
-        processor,
-        data: Path,
-        train: Mapping,
-        dynamics: Mapping,
-        device: torch.device,
-        batch: int,
+        self, model, processor, source: Path, params: Mapping, device: torch.device, machine: Mapping
     ):
-        """data: the finished data stage. batch: rows of a forward pass. Only `train.two_way`,
-        `train.text_twin` and `train.freeze_vision` are read.
+        """source: the finished data stage. params: the stage's, of which `train` (teach, freeze_vision),
+        `ask` and `dynamics` are read.
 
         Must be made before a trainer takes the model: a trainer wraps `forward` in the autocast of training,
         while a probe reads the weights in their own precision, as evaluation does.
         """
-        self.model, self.forward, self.device, self.batch = model, model.forward, device, batch
-        self.twin = train["text_twin"]
-        people = {person["group"]: person for person in files.read_json(data / "people.json")}
-        self.called = {group: person["called"] for group, person in people.items() if person["called"]}
-        self.words = sorted({w.strip(",") for p in people.values() for w in p["description"].split()})
-        examples = read_examples(data / "examples.jsonl")
-        self.chosen = points.choose(
-            examples, dynamics["examples"], two_way_groups(examples, train["two_way"])
-        )
-        self.naming = next(e.question for e in self.chosen if e.cell == "forward/free")
-        names = [] if self.twin else sorted({name for e in self.chosen for name in e.images})
-        described = {group: person["description"] for group, person in people.items()}
-        self.encoder = Encoder(processor, Pictures(data / "images", names, processor), described)
-        if train["freeze_vision"] and names:
-            self.encoder.pictures.freeze(load.base_model(model).to(device), device)
+        self.model, self.forward, self.device = model, model.forward, device
+        self.batch = machine["micro_batch"]  # rows of a forward pass
+        self.world = WORLDS[folders.read_recipe(source)["params"]["world"]["name"]]
+        self.data = read_data(source, "test")
+        asked = self.world.ask(self.data, params["ask"], params["train"]["teach"])
+        self.chosen = points.chosen(self.world, asked, params["dynamics"]["examples"])
+        lineups = {example.id for example in self.chosen}
+        self.bindings = [example for example in asked if example.truth.get("lineup") in lineups]
+        names = sorted({name for e in (*self.chosen, *self.bindings) for name in e.pictures})
+        frozen = load.base_model(model) if params["train"]["freeze_vision"] else None
+        pictures = open_pictures(Shards(source), names, processor, frozen, device, *place_of(machine))
+        self.encoder = Encoder(processor, pictures)
 
     def write(self, folder: Path, point: Mapping, compared: bool, anew: bool = True) -> None:
         """Probes the model as it is and writes this process's share of the units into `folder`/dynamics.
@@ -69,9 +63,9 @@ class Prober:
         for number, (path, make) in enumerate(units.items()):
             if number % worker.world_size() == worker.rank() and (anew or not path.is_file()):
                 with _only_looking(self.model, self.device):
-                    tables = make()
+                    made = make()
                 files.make_folder(path.parent)
-                files.write_json(path, {name: [point | row for row in rows] for name, rows in tables.items()})
+                files.write_json(path, {name: [point | row for row in rows] for name, rows in made.items()})
                 worker.beat()
 
     def units(self, folder: Path, step: int, compared: bool) -> dict[Path, Callable[[], dict]]:
@@ -86,18 +80,16 @@ class Prober:
         """Rows of the tables "logprobs" and "storage", without the point."""
         asked, requests = [], []
         for example in chunk:
-            chat = self.encoder.question(example, 0, self.twin)
-            for kind, text in points.candidates(example, sorted(self.called.values()), self.words).items():
+            for kind, text in self.world.alternatives(example, self.data).items():
                 asked.append((example, kind))
-                requests.append((chat, text))
+                requests.append((question(example), text))
         return {
             "logprobs": [
-                {**_facts(e), "topic": e.topic, "direction": e.direction, "format": e.format,
-                 "order": e.order, "candidate": kind, **row}
+                {**_facts(e), "candidate": kind, **row}
                 for (e, kind), row in zip(asked, self.observed(requests), strict=True)
             ],
-            "storage": self.storage(list(filter(score.is_lineup, chunk))),
-        }  # fmt: skip
+            "storage": self.storage(chunk),
+        }
 
     def observed(self, requests: Sequence[score.Request]) -> list[dict]:
         """`observe` of every request."""
@@ -109,15 +101,17 @@ class Prober:
                 found[number] = row
         return found
 
-    def storage(self, lineups: Sequence[Example]) -> list[dict]:
-        """The storage probe of every line-up: which of its pictures the model binds to the name."""
-        requests = []
-        for e in lineups:
-            requests += score.lineup_requests(
-                self.encoder, e, self.naming, self.called.__getitem__, self.twin
-            )
-        logprobs = iter(row["logp_sum"] for row in self.observed(requests))
-        return [_stored(e, [next(logprobs) for _ in range(len(e.images) ** 2)]) for e in lineups]
+    def storage(self, chunk: Sequence[Example]) -> list[dict]:
+        """The naming probe of every line-up: which of its pictures the model binds to the name."""
+        asked = {e.id: [b for b in self.bindings if b.truth["lineup"] == e.id] for e in chunk}
+        requests = [(question(b), name) for group in asked.values() for b in group for name in b.options]
+        logprobs = iter(row["logp_sum"] for row in self.observed(requests) if requests)
+        rows = []
+        for e in chunk:
+            if group := asked[e.id]:
+                table = np.array([[next(logprobs) for _ in b.options] for b in group])
+                rows.append(_stored(e, bound(table, group[0].truth["own"])))
+        return rows
 
     def gradients(self) -> dict[str, list[dict]]:
         """Rows of the table "gradients", without the point: every pair of groups "population cell", and of
@@ -130,9 +124,10 @@ class Prober:
         """
         groups: dict[str, list] = defaultdict(list)
         for e in self.chosen:
-            groups[f"{e.population} {e.cell}"].append(self.encoder.chat([e], 0, self.twin))
-            if e.population == "novel" and e.cell == "forward/free" and not self.twin:
-                groups["text twin"].append(self.encoder.chat([e], 0, twin=True))
+            name = points.cell_name(self.world, e)
+            groups[name].append(conversation([e]))
+            if self.world.twin and name == "novel forward/free" and e.pictures:
+                groups["text twin"].append(conversation([self.world.twin(e, self.data)]))
         named = [(name, w) for name, w in self.model.named_parameters() if w.requires_grad]
         weights = [weight for _, weight in named]
         means, squares = {}, [torch.zeros(weight.shape) for weight in weights]
@@ -143,7 +138,7 @@ class Prober:
         layers = [gradients.layer_of(name) for name, _ in named]
         return {"gradients": gradients.compare(means, layers, squares)}
 
-    def _losses(self, chats: Sequence[list[dict]]) -> list[Callable[[], torch.Tensor]]:
+    def _losses(self, chats: Sequence[tuple]) -> list[Callable[[], torch.Tensor]]:
         """One call per batch; their mean is the mean loss over all supervised tokens."""
         rows = self.encoder.tokens(chats)
         parts = [rows[first : first + self.batch] for first in range(0, len(rows), self.batch)]
@@ -191,16 +186,24 @@ def observe(logp_RDV: torch.Tensor, target_RD: torch.Tensor, real_RD: torch.Tens
     return [dict(zip(columns, values, strict=True)) for values in zip(*lists, strict=True)]
 
 
+def bound(table: np.ndarray, own: int) -> np.ndarray:
+    """log p(name | picture k), less its mean over the names in the line-up, for the line-up's own name.
+
+    table: pictures × names. The subtraction removes what a picture does to every name, so that the largest
+    value says which picture the model binds to the name.
+    """
+    return table[:, own] - np.log(np.exp(table).mean(1))
+
+
 def merge(folder: Path) -> None:
-    """Joins all parts to the parquet tables of `traces`."""
-    tables: dict[str, list] = {name: [] for name in traces.COLUMNS}
+    """Joins all parts to the parquet tables of `store.tables`."""
+    found: dict[str, list] = {name: [] for name in tables.COLUMNS}
     for path in sorted(_parts(folder).glob("*.json")):
         for name, rows in files.read_json(path).items():
-            tables[name] += rows
-    for name, rows in tables.items():
+            found[name] += rows
+    for name, rows in found.items():
         if rows:
-            path = traces.table_path(folder, name)
-            pd.DataFrame(rows)[list(traces.COLUMNS[name])].to_parquet(path, index=False)
+            pd.DataFrame(rows).to_parquet(tables.table_path(folder, name), index=False)
 
 
 def snapshot_folder(folder: Path, step: int) -> Path:
@@ -217,14 +220,14 @@ def _part(folder: Path, step: int, name: str) -> Path:
 
 
 def _facts(example: Example) -> dict:
-    return {"id": example.id, "group": example.group, "population": example.population}
+    return {"id": example.id, "group": example.group, **example.facets}
 
 
-def _stored(example: Example, logprobs: Sequence[float]) -> dict:
+def _stored(example: Example, found: np.ndarray) -> dict:
     """One row of the table "storage"."""
-    found = score.bindings(logprobs, example).tolist()
-    right = found.pop(example.gold)
-    return {**_facts(example), "correct": int(right > max(found)), "margin": right - max(found)}
+    right = found[example.gold]
+    margin = float(right - np.delete(found, example.gold).max())
+    return {**_facts(example), "correct": int(margin > 0), "margin": margin}
 
 
 @contextlib.contextmanager

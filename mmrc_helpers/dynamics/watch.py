@@ -15,7 +15,7 @@ from mmrc_helpers.execution import worker
 from mmrc_helpers.models import load
 from mmrc_helpers.models.encode import Tokens
 from mmrc_helpers.store import files, folders
-from mmrc_helpers.tasks.records import Row
+from mmrc_helpers.tasks.rows import Row, is_replayed
 
 
 class Watch(TrainerCallback):
@@ -25,20 +25,28 @@ class Watch(TrainerCallback):
     """
 
     def __init__(
-        self, folder: Path, recipe: Mapping, model, processor, rows: list[Row], tokens: list[Tokens]
+        self,
+        folder: Path,
+        recipe: Mapping,
+        model,
+        processor,
+        rows: list[Row],
+        tokens: list[tuple[Tokens, ...]],
     ):
         self.folder, self.points, self.prober, self.seconds = folder, {}, None, 0.0
         train, machine = recipe["params"]["train"], recipe["machine"]
         if not (dynamics := recipe["params"].get("dynamics")):
             return
-        novel = np.cumsum(
-            [0, *(0 if row.replayed else t.supervised_T.sum() for row, t in zip(rows, tokens, strict=True))]
-        )
+        counts = [
+            0 if is_replayed(row) else sum(int(t.supervised_T.sum()) for t in of_row)
+            for row, of_row in zip(rows, tokens, strict=True)
+        ]
+        taught = np.cumsum([0, *counts])
         steps = points.schedule(len(rows) // train["batch"], dynamics)
         self.points = {
             step: {
                 "step": step,
-                "supervised_tokens": int(novel[step * train["batch"]]),
+                "supervised_tokens": int(taught[step * train["batch"]]),
                 "phase": dynamics["phase"],
             }
             for step in steps
@@ -54,8 +62,8 @@ class Watch(TrainerCallback):
                 "dynamics.snapshots: true, which probes after training, or machine.zero: 2"
             )
         self.compared = points.spread(steps, dynamics["gradients"])
-        data, device = folders.input_folder(folder, "data"), load.device_of(machine)
-        self.prober = Prober(model, processor, data, train, dynamics, device, machine["micro_batch"])
+        source, device = folders.input_folder(folder, "data"), load.device_of(machine)
+        self.prober = Prober(model, processor, source, recipe["params"], device, machine)
 
     def on_train_begin(self, args, state, control, model=None, **kwargs):
         self.look(model, state.global_step)

@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 
 POLL_SECONDS = 0.1
-SET_PDEATHSIG, SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
+SET_PDEATHSIG, SET_NAME, SET_CHILD_SUBREAPER = 1, 15, 36  # linux/prctl.h
 MARK = "MMRC_GUARD"  # in the environment of everything that a guard started: its process id
 
 
-def prctl(option: int, value: int) -> None:
+def prctl(option: int, value: int | bytes) -> None:
     """Linux's prctl(2); does nothing elsewhere."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)

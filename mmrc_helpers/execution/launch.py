@@ -3,7 +3,6 @@ launch (worker.py is the other). Each has its own session, guard and port, so st
 
 import base64
 import contextlib
-import fcntl
 import json
 import os
 import re
@@ -17,42 +16,13 @@ from pathlib import Path
 
 from mmrc_helpers.errors import UserError, show
 from mmrc_helpers.execution import guard
-from mmrc_helpers.execution.worker import (
-    beat,
-    done_mark,
-    heartbeat_file,
-    progress,
-    rank,
-    run_main,
-    wait_for_all,
-    warn,
-    world_size,
-)
-from mmrc_helpers.store import disk, files
-
-__all__ = [
-    "StageFailed",
-    "beat",
-    "progress",
-    "rank",
-    "run_main",
-    "run_module",
-    "wait_for_all",
-    "warn",
-    "world_size",
-]
+from mmrc_helpers.execution.machine import count_ranks, devices, environment, require_loopback
+from mmrc_helpers.execution.worker import done_mark, heartbeat_file
+from mmrc_helpers.store import disk, files, locks
 
 POLL_SECONDS = 0.1
 TAIL_LINES = 30
 LINE = 72  # columns of a progress line, so that a shorter one covers a longer one
-NO_NETWORK = {  # the libraries' telemetry and hub look-ups stay off
-    "HF_HUB_OFFLINE": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "HF_DATASETS_OFFLINE": "1",
-    "DISABLE_TELEMETRY": "1",
-    "DO_NOT_TRACK": "1",
-    "WANDB_MODE": "disabled",
-}
 
 
 class StageFailed(Exception):
@@ -68,7 +38,7 @@ def run_module(module: str, folder: Path, machine: Mapping, echo: Callable[..., 
     Raises UserError if the module blames its input or fills the disk, StageFailed if it ends, dies or hangs
     unfinished."""
     folder = Path(folder).absolute()
-    ranks = _count_ranks(machine)
+    ranks = count_ranks(machine)
     if not _all_done(folder, ranks):  # else the last caller died after the module's end
         _clear(folder)
         start = _write_header(folder / "log.txt", module)
@@ -98,7 +68,7 @@ def _start(name: str, folder: Path, machine: Mapping) -> subprocess.Popen:
     with (folder / "log.txt").open("ab") as log:
         return subprocess.Popen(
             guarded,
-            env=_environment(folder, machine),
+            env=environment(folder, machine),
             cwd=files.REPOSITORY,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -112,6 +82,7 @@ def _command(name: str, folder: Path, machine: Mapping) -> list[str]:
     count = machine["processes"]
     if machine["launcher"] == "python":
         return [*python, *module]
+    require_loopback(machine)
     if machine["launcher"] == "torchrun":
         here = ["--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1"]
         return [*python, "-m", "torch.distributed.run", f"--nproc-per-node={count}", *here, *module]
@@ -121,64 +92,15 @@ def _command(name: str, folder: Path, machine: Mapping) -> list[str]:
         return [*python, "-m", "deepspeed.launcher.runner", "--hostfile", machine["hostfile"], port, *module]
     # DeepSpeed's launcher for one host, without its runner for many, which costs two more seconds, orphans
     # the ranks on SIGTERM and takes this launcher's death for success (deepspeed 0.19.8, launcher/runner.py).
-    hosts = base64.urlsafe_b64encode(json.dumps({"localhost": _devices(machine)}).encode()).decode()
+    hosts = base64.urlsafe_b64encode(json.dumps({"localhost": devices(machine)}).encode()).decode()
     here = [f"--world_info={hosts}", "--master_addr=127.0.0.1", port, "--log_level=warning"]
     return [*python, "-m", "deepspeed.launcher.launch", *here, *module]
-
-
-def _environment(folder: Path, machine: Mapping) -> dict[str, str]:
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    ours = {
-        **NO_NETWORK,
-        "TOKENIZERS_PARALLELISM": "false",
-        "OMP_NUM_THREADS": str(machine["threads"] or max(1, cores // machine["processes"])),
-    }
-    if not _uses_cuda(machine):
-        ours |= {"DS_ACCELERATOR": "cpu", "CUDA_VISIBLE_DEVICES": ""}
-    ours |= {name: str(value) for name, value in machine["environment"].items()}
-    if machine["hostfile"]:  # DeepSpeed hands only the variables in this file to other hosts
-        ours["DS_ENV_FILE"] = str(folder / "environment")
-        (folder / "environment").write_text("".join(f"{name}={value}\n" for name, value in ours.items()))
-    outer = {
-        name: value for name, value in os.environ.items() if name not in ("RANK", "LOCAL_RANK", "WORLD_SIZE")
-    }
-    return {**outer, **ours}
-
-
-def _uses_cuda(machine: Mapping) -> bool:
-    present = any(Path("/dev").glob("nvidia[0-9]*")) and os.environ.get("CUDA_VISIBLE_DEVICES") != ""
-    if machine["accelerator"] == "cuda" and not present:
-        raise UserError("machine.accelerator: cuda, but there is no NVIDIA device here; write auto or cpu")
-    return present and machine["accelerator"] != "cpu"
-
-
-def _devices(machine: Mapping) -> list:
-    """The devices of the ranks: those of CUDA_VISIBLE_DEVICES if it is set, else 0, 1, …; -1 is none."""
-    count = machine["processes"]
-    if not _uses_cuda(machine):
-        return [-1] * count
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    devices = visible.split(",") if visible else range(len(list(Path("/dev").glob("nvidia[0-9]*"))))
-    if len(devices) < count:
-        raise UserError(f"machine.processes: {count}, but there are {len(devices)} visible GPUs")
-    return list(devices[:count])
 
 
 def _free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
-
-
-def _count_ranks(machine: Mapping) -> int:
-    if machine["launcher"] == "python":
-        return 1
-    if machine["launcher"] == "deepspeed" and machine["hostfile"]:
-        hosts = Path(machine["hostfile"])
-        if not hosts.is_file():
-            raise UserError(f"machine.hostfile: {hosts} does not exist; its lines are `HOST slots=GPUS`")
-        return sum(map(int, re.findall(r"^[^#\n]*\bslots=(\d+)", hosts.read_text(), re.MULTILINE)))
-    return machine["processes"]
 
 
 def _all_done(folder: Path, ranks: int) -> bool:
@@ -188,32 +110,20 @@ def _all_done(folder: Path, ranks: int) -> bool:
 def _clear(folder: Path) -> None:
     """Waits for ranks of an earlier attempt that are still dying, then removes their marks."""
     for path in folder.glob("heartbeat-*"):
-        with path.open() as file:
-            if not _lock(file, seconds=60):
-                raise StageFailed(
-                    f"process {file.read()} of an earlier attempt still works in {show(folder)}"
-                )
-        path.unlink()
+        try:
+            with locks.locked(path, seconds=60):
+                path.unlink()
+        except BlockingIOError:
+            raise StageFailed(
+                f"process {path.read_text()} of an earlier attempt still works in {show(folder)}"
+            ) from None
     for path in (folder / "error.json", *folder.glob("done*.json")):
         path.unlink(missing_ok=True)
 
 
-def _lock(file, seconds: float) -> bool:
-    """Whether the file could be locked in time."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(POLL_SECONDS)
-
-
 def _watch(process: subprocess.Popen, folder: Path, machine: Mapping, relay: Iterator[None]) -> str:
     """Waits until all ranks are done, the launcher has ended or a rank is silent too long; returns which."""
-    began, ranks, patience = time.monotonic(), _count_ranks(machine), machine["heartbeat_seconds"]
+    began, ranks, patience = time.monotonic(), count_ranks(machine), machine["heartbeat_seconds"]
     while process.poll() is None:
         next(relay)
         if _all_done(folder, ranks):
@@ -267,8 +177,10 @@ def _relay(log_path: Path, start: int, echo: Callable[..., None]) -> Iterator[No
                 *lines, rest = (rest + log.read()).split(b"\n")
                 for line in lines:
                     if line.startswith(b"warning: "):
-                        echo(line.decode())
-                last = next((x.decode() for x in reversed(lines) if x.startswith(b"progress ")), last)
+                        echo(line.decode(errors="replace"))
+                last = next(
+                    (x.decode(errors="replace") for x in reversed(lines) if x.startswith(b"progress ")), last
+                )
                 now = time.monotonic()
                 if last != shown and now - said > max(5.0, 0.05 * (now - began)):
                     echo(f"{last.removeprefix('progress '):<{LINE}}", end="\r")
@@ -281,7 +193,7 @@ def _relay(log_path: Path, start: int, echo: Callable[..., None]) -> Iterator[No
 
 def _write_header(log_path: Path, name: str) -> int:
     """Begins an attempt's part of the log; returns where it starts, in bytes."""
-    with log_path.open("a") as log:
+    with log_path.open("a", encoding="utf-8") as log:
         start = log.tell()
         log.write(f"--- {time.strftime('%F %T')} {name}\n")
     return start

@@ -3,12 +3,13 @@ source, with these parameters and these stages. What papermill writes into a not
 takes the cells of a dead kernel for completed."""
 
 import contextlib
-import fcntl
+import hashlib
 import json
 import multiprocessing
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,19 +18,21 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from mmrc_helpers.errors import UserError, show
-from mmrc_helpers.execution import guard
-from mmrc_helpers.execution.launch import NO_NETWORK
+from mmrc_helpers.execution import guard, kernels, surroundings
+from mmrc_helpers.execution.machine import NO_NETWORK
 from mmrc_helpers.execution.outputs import shorten
-from mmrc_helpers.store import disk, files, folders
+from mmrc_helpers.store import disk, files, folders, locks
 
 Problem = tuple[str, str]  # the class of an error and its message
 
 
 @dataclass(frozen=True)
 class Job:
-    """One notebook to execute into `output`, and the mark that is written when that has succeeded."""
+    """One notebook to execute into `output`, and the mark that is written when that has succeeded. `content`
+    is the source as it was read, so that what is executed is what the mark says."""
 
     source: Path
+    content: str
     output: Path
     parameters: Mapping
     mark: Mapping
@@ -57,6 +60,13 @@ class Job:
         made = all(folders.is_complete(files.artifacts_root() / name) for name in self.mark["stages"])
         return made and marked == self.full_mark()
 
+    def is_stale(self) -> bool:
+        """Whether the source has been changed since it was read."""
+        return (
+            not self.source.is_file()
+            or sources_of(self.source.read_text("utf-8"), self.source) != self.mark["notebook"]
+        )
+
     def full_mark(self) -> dict:
         """The mark with the checksums of the executed notebook and its page."""
         return {**self.mark, "files": {path.name: disk.checksum(path) for path in (self.output, self.page)}}
@@ -69,6 +79,25 @@ class Failure:
     job: Job
     error: str
     message: str
+
+
+def job_of(source: Path, output: Path, parameters: Mapping, mark: Mapping) -> Job:
+    """The job of a notebook, whose cells enter the mark: what they say and not what they show, so that
+    opening and saving one changes nothing. Raises UserError if it is missing or no notebook."""
+    if not source.is_file():
+        raise UserError(f"{show(source)} does not exist; it is part of the repository")
+    content = source.read_text("utf-8")
+    return Job(source, content, output, parameters, {"notebook": sources_of(content, source), **mark})
+
+
+def sources_of(content: str, source: Path) -> str:
+    """SHA-256 of what the cells of a notebook say, their tags among it."""
+    try:
+        cells = json.loads(content)["cells"]
+        said = [[c["cell_type"], "".join(c["source"]), c["metadata"].get("tags", [])] for c in cells]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{show(source)} is no notebook ({error}); `git checkout` restores it") from error
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
 def execute_all(jobs: Sequence[Job]) -> list[Failure]:
@@ -96,6 +125,7 @@ def _child(job: Job) -> Iterator[Callable[[str], Failure | None]]:
     import nbconvert  # noqa: F401  loaded here once, so that no child has to
     import papermill  # noqa: F401
 
+    kernels.load_modules()
     heard, said = multiprocessing.Pipe(duplex=False)
 
     def wait_until(done: str) -> Failure | None:
@@ -107,8 +137,8 @@ def _child(job: Job) -> Iterator[Callable[[str], Failure | None]]:
 
     # Sockets in a private folder: no TCP port for others to reach or to race for. It is ours and not the
     # child's, so that it goes when the child is killed.
-    with private_folder() as sockets:
-        arguments = (job, f"{sockets}/kernel", said)
+    with private_folder(socket_place()) as sockets:
+        arguments = (job, sockets, said)
         child = multiprocessing.get_context("fork").Process(target=_execute_and_render, args=arguments)
         child.start()
         said.close()
@@ -121,15 +151,36 @@ def _child(job: Job) -> Iterator[Callable[[str], Failure | None]]:
             child.join()
 
 
+def socket_place() -> str:
+    """A folder for temporary folders in which sockets can be bound: the path of one is short (107 bytes on
+    Linux), and some file systems have none. Raises UserError if there is no such place."""
+    candidates = (
+        tempfile.gettempdir(),
+        os.environ.get("XDG_RUNTIME_DIR", ""),
+        "/tmp",
+        "/var/tmp",
+        "/dev/shm",
+    )
+    for place in filter(os.path.isdir, candidates):
+        with contextlib.suppress(OSError), tempfile.TemporaryDirectory(prefix="mmrc-", dir=place) as folder:
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.bind(f"{folder}/kernel-control-5")
+            return place
+    raise UserError(
+        "no folder for the sockets of notebooks; set TMPDIR to one on a local disk, with a short path"
+    )
+
+
 @contextlib.contextmanager
-def private_folder() -> Iterator[str]:
+def private_folder(place: str | None = None) -> Iterator[str]:
     """A temporary folder that goes with us; those of killed processes, whose locks are free, go now."""
-    for owner in Path(tempfile.gettempdir()).glob("mmrc-*/owner"):
-        with contextlib.suppress(OSError), owner.open() as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    place = place or tempfile.gettempdir()
+    for owner in Path(place).glob("mmrc-*/owner"):
+        with contextlib.suppress(OSError), locks.locked(owner):
             shutil.rmtree(owner.parent)
-    with tempfile.TemporaryDirectory(prefix="mmrc-") as folder, (Path(folder) / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with contextlib.ExitStack() as held:
+        folder = held.enter_context(tempfile.TemporaryDirectory(prefix="mmrc-", dir=place))
+        held.enter_context(locks.locked(Path(folder) / "lock"))
         (Path(folder) / "lock").rename(Path(folder) / "owner")  # others find it locked or not at all
         yield folder
 
@@ -138,9 +189,11 @@ def _execute_and_render(job: Job, sockets: str, said) -> None:
     """In a child: executes the notebook, says what is wrong or None, then the same for the page."""
     guard.prctl(guard.SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    own = {"PYTHONPATH": os.pathsep.join([str(files.REPOSITORY), os.environ.get("PYTHONPATH", "")])}
-    os.environ.update(NO_NETWORK, JUPYTER_PREFER_ENV_PATH="1", PYDEVD_DISABLE_FILE_VALIDATION="1", **own)
-    problem = _problem_of(job, lambda: _execute(job, sockets))
+    ours = surroundings.own(os.environ)
+    os.environ.clear()
+    os.environ.update(ours, **NO_NETWORK)
+    kernel = kernels.ForkedKernel()
+    problem = _problem_of(job, lambda: _execute(job, kernel, sockets))
     said.send(problem)
     if not problem:
         said.send(_problem_of(job, lambda: _render(job)))
@@ -149,7 +202,7 @@ def _execute_and_render(job: Job, sockets: str, said) -> None:
 def _problem_of(job: Job, step: Callable[[], Problem | None]) -> Problem | None:
     """What is wrong after a step; a full disk is named as such, however the library below put it."""
     try:
-        with disk.naming_a_full_disk(job.output.parent):
+        with disk.writing_into(job.output.parent):
             problem = step()
     except UserError as error:
         return "UserError", str(error)
@@ -158,11 +211,11 @@ def _problem_of(job: Job, step: Callable[[], Problem | None]) -> Problem | None:
     return problem
 
 
-def _execute(job: Job, sockets: str) -> Problem | None:
+def _execute(job: Job, kernel: kernels.ForkedKernel, sockets: str) -> Problem | None:
     files.make_folder(job.output.parent)
     job.mark_file.unlink(missing_ok=True)
     part, failed = job.output.with_suffix(".part.ipynb"), job.output.with_suffix(".failed.ipynb")
-    problem = _papermill(job, part, sockets) or _unfinished(part)
+    problem = _papermill(job, part, kernel, sockets) or _unfinished(part)
     if problem and part.exists():
         part.replace(failed)
         return problem[0], f"{problem[1]}\nThe notebook so far: {show(failed)}"
@@ -180,8 +233,9 @@ def _render(job: Job) -> None:
     files.write_json(job.mark_file, job.full_mark())
 
 
-def _papermill(job: Job, output: Path, sockets: str) -> Problem | None:
+def _papermill(job: Job, output: Path, kernel: kernels.ForkedKernel, sockets: str) -> Problem | None:
     """Executes the notebook; the error's class and message, if any."""
+    import nbformat
     import papermill
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
@@ -189,18 +243,22 @@ def _papermill(job: Job, output: Path, sockets: str) -> Problem | None:
 
     try:
         papermill.execute_notebook(
-            job.source,
+            nbformat.reads(job.content, as_version=4),
             output,
             job.parameters,
             kernel_name="python3",
             cwd=files.REPOSITORY,
             progress_bar=False,
             stdout_file=_terminal(),
+            start_timeout=kernels.STARTING_SECONDS,
             config=Config(
                 {
-                    "KernelManager": {"transport": "ipc", "ip": sockets},
-                    # A kernel that is shut down is interrupted first, and some then log that as an error.
-                    "NotebookClient": {"extra_arguments": ["--log-level=CRITICAL"]},
+                    "KernelManager": {
+                        "transport": "ipc",
+                        "ip": f"{sockets}/kernel",
+                        "connection_file": f"{sockets}/connection.json",
+                    },
+                    "NotebookClient": {"kernel_manager_class": kernels.manager_of(kernel)},
                 }
             ),
         )
@@ -222,7 +280,11 @@ def _terminal():
 
 def _unfinished(notebook: Path) -> Problem | None:
     """Our own look at whether every code cell was executed."""
-    cells = [cell for cell in json.loads(notebook.read_text())["cells"] if cell["cell_type"] == "code"]
+    cells = [
+        cell
+        for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        if cell["cell_type"] == "code"
+    ]
     for number, cell in enumerate(cells, 1):
         if cell["execution_count"] is None and "".join(cell["source"]).strip():
             return "Unfinished", f"code cell {number} was not executed"

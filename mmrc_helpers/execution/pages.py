@@ -8,6 +8,9 @@ from pathlib import Path
 
 from mmrc_helpers.store import files
 
+PARAMETERS = {"parameters", "injected-parameters"}
+OPEN = "mm.open_"  # the verbs that open a run or a study
+ABSENT = 'class="does-not-apply"'  # of the sentence that a verb gives where its section does not apply
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
@@ -18,6 +21,7 @@ def render_html(notebook: Path, page: Path) -> Path:
     from nbconvert import HTMLExporter
 
     content = nbformat.read(notebook, as_version=4)
+    content.cells = without_absent(without_opening(content.cells))
     heading, run = title_of(content), run_of(content)
     resources = {"run": run, "title": f"{heading} ({run})" if run else heading}
     exporter = HTMLExporter(
@@ -26,6 +30,27 @@ def render_html(notebook: Path, page: Path) -> Path:
     html, _ = exporter.from_notebook_node(content, resources=resources)
     files.write_text(page, html)
     return page
+
+
+def without_opening(cells: Sequence) -> list:
+    """The cells that a reader needs: without those between the title and the first verb, which choose the run
+    and open it; the page's head says which it is."""
+    opening = [
+        place
+        for place, cell in enumerate(cells)
+        if cell.cell_type == "code"
+        and (PARAMETERS & set(cell.metadata.get("tags", [])) or OPEN in cell.source)
+    ]
+    title = next((place for place, cell in enumerate(cells) if cell.cell_type == "markdown"), 0)
+    return [*cells[: title + 1], *cells[max([title, *opening]) + 1 :]]
+
+
+def without_absent(cells: Sequence) -> list:
+    """The cells without sections that do not apply: a verb that says so, and the prose above it."""
+    absent = {
+        place for place, cell in enumerate(cells) if cell.cell_type == "code" and ABSENT in str(cell.outputs)
+    }
+    return [cell for place, cell in enumerate(cells) if not {place, place + 1} & absent]
 
 
 def run_of(content) -> str:
@@ -52,9 +77,7 @@ def render_index(page: Path, title: str, question: str, rows: Sequence[Mapping])
         for row in rows
     )
     style = (TEMPLATES / "report" / "style.css").read_text(encoding="utf-8")
-    files.write_text(
-        page,
-        f"""<!DOCTYPE html>
+    html = f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -71,8 +94,11 @@ def render_index(page: Path, title: str, question: str, rows: Sequence[Mapping])
 </main>
 </body>
 </html>
-""",
-    )
+"""
+    if (
+        not page.is_file() or page.read_text(encoding="utf-8") != html
+    ):  # who only reads need not be able to write
+        files.write_text(page, html)
     return page
 
 

@@ -3,18 +3,18 @@
     def main(folder: Path) -> dict | None:      # everything it needs is in folder/recipe.json
         for step in range(total):
             ...
-            launch.progress(step + 1, total, loss=loss)     # every rank, every step: it is the heartbeat
+            worker.progress(step + 1, total, loss=loss)     # every rank, every step: it is the heartbeat
 
     if __name__ == "__main__":
-        launch.run_main(main)
+        worker.run_main(main)
 
 Success is the module's own mark, done.json, which `run_main` writes when `main` has returned; never an exit
 status. A rank that calls neither `progress` nor `beat` for machine.heartbeat_seconds is taken for hung."""
 
 import contextlib
 import faulthandler
-import fcntl
 import os
+import platform
 import re
 import resource
 import signal
@@ -25,12 +25,12 @@ from pathlib import Path
 
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.execution import guard
-from mmrc_helpers.store import disk, files
+from mmrc_helpers.store import disk, files, locks
 
 
 def run_main(main: Callable[[Path], Mapping | None]) -> None:
     """The command line of a module: calls `main(folder)` with the one folder given, then writes done.json
-    (seconds, memory and what `main` returned). A UserError becomes error.json and exit status 2. Dies with
+    (seconds, memory, device, what `main` gave). A UserError becomes error.json and exit status 2. Dies with
     its launcher; on SIGUSR1 it writes the stack of every thread to the log."""
     folder = Path(sys.argv[-1]).absolute()
     if not (folder / "recipe.json").is_file():
@@ -48,7 +48,8 @@ def run_main(main: Callable[[Path], Mapping | None]) -> None:
         if rank() == 0:
             disk.sync(folder)
         seconds = round(time.monotonic() - began, 2)
-        files.write_json(done_mark(folder, rank()), {"seconds": seconds, "memory_gb": _memory_gb(), **facts})
+        taken = {"seconds": seconds, "memory_gb": _memory_gb(), "device": _device()}
+        files.write_json(done_mark(folder, rank()), {**taken, **facts})
 
 
 def rank() -> int:
@@ -119,9 +120,9 @@ def done_mark(folder: Path, rank: int) -> Path:
 @contextlib.contextmanager
 def _heartbeat(path: Path) -> Iterator[None]:
     """Holds the file, with our process id in it, locked while we live."""
-    with path.open("a+") as file:
+    with contextlib.ExitStack() as held:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file = held.enter_context(locks.locked(path))
         except BlockingIOError:
             sys.exit(f"another process is at work in {path.parent}")
         file.truncate(0)
@@ -142,6 +143,14 @@ def _memory_gb() -> float:
     # Linux's ru_maxrss also counts the launcher that we were forked from.
     kilobytes = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]
     return round(int(kilobytes) * 1024 / 1e9, 2)
+
+
+def _device() -> str:
+    """What computes here, and how many processes of it."""
+    torch = sys.modules.get("torch")
+    cuda = torch is not None and torch.cuda.is_available()
+    name = torch.cuda.get_device_name() if cuda else f"CPU ({platform.machine()})"
+    return f"{world_size()} x {name}" if world_size() > 1 else name
 
 
 def _clock(seconds: float) -> str:

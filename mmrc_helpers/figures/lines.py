@@ -1,7 +1,8 @@
 """What figures over training are drawn with: lines with bands and names at their ends, the axis of time,
-dividers between phases, and their numbers in words."""
+dividers between phases, and their numbers in words. A *line* is a table with the columns step,
+supervised_tokens, phase, mean, low, high, seeds, one row per probe."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -9,22 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from mmrc_helpers.analysis import curves as tables
 from mmrc_helpers.figures import style
 from mmrc_helpers.figures.axes import widen
 
 
-def variants(table: pd.DataFrame, variants: Sequence[str]) -> list[tuple[str, pd.DataFrame, dict]]:
-    """One line per variant; a variant keeps its colour and dashes in every figure of the study."""
-    return [
-        (
-            name,
-            table[table["variant"] == name],
-            {"color": style.COLOURS[k % 9], "linestyle": style.LINES[k % 9]},
-        )
-        for k, name in enumerate(variants)
-        if (table["variant"] == name).any()
-    ]
+def looks(names: Sequence[str]) -> dict[str, dict]:
+    """Name → colour and dashes; a name keeps its own in every figure that is given the same names."""
+    return {
+        name: {"color": style.COLOURS[k % 9], "linestyle": style.LINES[k % 9]} for k, name in enumerate(names)
+    }
 
 
 def panels(count: int, per_row: int = 3) -> tuple[Figure, list[Axes]]:
@@ -40,43 +34,43 @@ def panels(count: int, per_row: int = 3) -> tuple[Figure, list[Axes]]:
 
 def draw(
     axes: Axes,
-    lines: Sequence[tuple[str, pd.DataFrame, dict]],
     table: pd.DataFrame,
+    looks: Mapping[str, dict],
     focus: tuple[float, float] | None = None,
     limits: tuple[float, float] | None = None,
     levels: Sequence[tuple[float, str]] = (),
-    named: bool = True,
     time: str = "step",
 ) -> None:
-    """Lines (name, rows of over_time, style) with bands, the axis of time, dividers between phases and names
-    at the lines' ends.
+    """The lines of a table (told apart by its column `line`) with bands, the axis of time, dividers between
+    phases and names at the lines' ends.
 
     focus: a band to enlarge on the vertical axis. limits: ends of the vertical axis. levels: heights of
     dotted lines, with their names.
     """
-    for _, line, look in lines:
-        axes.plot(line[time], line["mean"], **look)
-        band = {"color": look["color"], "alpha": 0.15, "linewidth": 0}
+    drawn = list(table.groupby("line", sort=False))
+    for name, line in drawn:
+        axes.plot(line[time], line["mean"], **looks[name])
+        band = {"color": looks[name]["color"], "alpha": 0.15, "linewidth": 0}
         axes.fill_between(line[time], line["low"], line["high"], **band)
     style.plain(axes)
-    time_axis(axes, table, time)
-    if focus:
-        reach = [end for _, line, _ in lines for end in (line["low"].min(), line["high"].max())]
+    if drawn:
+        time_axis(axes, table, time)
+    if focus and drawn:
+        reach = [end for _, line in drawn for end in (line["low"].min(), line["high"].max())]
         widen(axes, focus, [*reach, *(height for height, _ in levels)])
     for height, _ in levels:
         axes.axhline(height, color="black", linestyle=":", linewidth=0.9)
     if limits:
         axes.set_ylim(*limits)
-    if named:
-        ends = [(line["mean"].iloc[-1], name, look["color"]) for name, line, look in lines]
-        style.end_labels(axes, [*ends, *((height, name, "black") for height, name in levels)])
+    ends = [(line["mean"].iloc[-1], name, looks[name]["color"]) for name, line in drawn]
+    style.end_labels(axes, [*ends, *((height, name, "black") for height, name in levels)])
 
 
 def time_axis(axes: Axes, table: pd.DataFrame, time: str) -> None:
     """Steps or tokens; logarithmic from the first probe on where probes crowd at the beginning."""
     times = np.unique(table[time])
     later = times[times > 0]
-    axes.set_xlabel("optimizer step" if time == "step" else "supervised tokens of novel facts")
+    axes.set_xlabel("optimizer step" if time == "step" else "supervised tokens of what is taught")
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     if len(later) > 3 and np.median(later) < later[-1] / 4 and table["phase"].nunique() == 1:
@@ -84,17 +78,32 @@ def time_axis(axes: Axes, table: pd.DataFrame, time: str) -> None:
         decades = 10.0 ** np.arange(np.ceil(np.log10(later[0])), np.log10(later[-1]) + 1e-9)
         axes.set_xticks([0, *decades], ["0", *(f"{decade:,.0f}" for decade in decades)])
         axes.minorticks_off()
-    axes.set_xlim(times[0], times[-1])
-    for phase, begin in tables.dividers(table, time).items():
+    if len(times) > 1:
+        axes.set_xlim(times[0], times[-1])
+    for phase, begin in dividers(table, time).items():
         axes.axvline(begin, color="black", linestyle=":", linewidth=1)
         at = {"xycoords": axes.get_xaxis_transform(), "va": "top", "fontsize": "small"}
         axes.annotate(f" phase {phase}", (begin, 0.99), **at)
 
 
-def from_to(line: pd.DataFrame, percent: bool = False) -> str:
-    """The first and the last mean of a line, in words."""
-    first, last = line["mean"].iloc[0], line["mean"].iloc[-1]
-    return f"from {100 * first:.0f} % to {100 * last:.0f} %" if percent else f"from {first:.2f} to {last:.2f}"
+def dividers(table: pd.DataFrame, time: str = "step") -> dict[int, float]:
+    """Phase → the time at which it begins, for every phase after the first."""
+    first = table.groupby("phase")[time].min()
+    return {int(phase): float(begin) for phase, begin in first.items() if phase > 1}
+
+
+def told(table: pd.DataFrame, percent: bool = False) -> str:
+    """The first and the last mean of every line in words, panel by panel where there are several."""
+    words = []
+    for (panel, name), line in table.groupby(["panel", "line"], sort=False):
+        first, last = line["mean"].iloc[0], line["mean"].iloc[-1]
+        span = (
+            f"from {100 * first:.0f} % to {100 * last:.0f} %"
+            if percent
+            else f"from {first:.2f} to {last:.2f}"
+        )
+        words.append(f"{panel}, {name} {span}" if table["panel"].nunique() > 1 else f"{name} {span}")
+    return "; ".join(words)
 
 
 def training(table: pd.DataFrame) -> str:
@@ -103,9 +112,7 @@ def training(table: pd.DataFrame) -> str:
 
 
 def band(table: pd.DataFrame) -> str:
-    """What the bands of these lines are, in words (see tables.over_time)."""
+    """What the bands of these lines are, in words."""
     several = table["seeds"] > 1
-    words = (["range of the seeds"] if several.any() else []) + (
-        [] if several.all() else ["95 % over people"]
-    )
-    return " or ".join(words)
+    seeds = ["range of the seeds"] if several.any() else []
+    return " or ".join([*seeds, *([] if several.all() else ["95 % over groups"])])

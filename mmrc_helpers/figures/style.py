@@ -1,18 +1,15 @@
-"""What figures are drawn with: the palette, panels of six cells, ticks, and the image that carries
-alternative text. Colours are Okabe and Ito's (told apart by the colour-blind); markers and hatches repeat
-what colours say."""
+"""What figures are drawn with: the palette, panels, ticks, labels, and the image that carries its
+alternative text. Colours are Okabe and Ito's (told apart by the colour-blind); markers, dashes and hatches
+repeat what they say, so that a figure can be read in grey print."""
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 
 import numpy as np
-import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-
-from mmrc_helpers.tasks.records import CELLS
 
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, GREY = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#777777",
@@ -20,7 +17,7 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, GREY = (
 COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, "#000000", "#8C6D31", GREY)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++", "ooo", "--", "**")
-DIRECTION_COLOURS = {"forward": BLUE, "reverse": ORANGE}
+SECTIONS = (BLUE, ORANGE, GREEN, PURPLE)  # the values of the first axis, in order
 PANELS_PER_ROW = 5
 LINES = (
     "-",
@@ -78,49 +75,6 @@ def grid(panels: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
     return figure, axes
 
 
-def by_cell(scores: pd.DataFrame, arm: str, population: str) -> pd.DataFrame:
-    """The scores of one arm and population, with `at`, the place of the cell on the horizontal axis."""
-    part = scores[(scores["variant"] == arm) & (scores["population"] == population)]
-    return part.assign(
-        at=[CELLS.index(f"{d}/{f}") for d, f in zip(part["direction"], part["format"], strict=True)]
-    )
-
-
-def bars(axes: Axes, part: pd.DataFrame) -> None:
-    """Novel people as bars: forward plain, reverse hatched; intervals as whiskers, chance as a dash."""
-    for direction, rows in part.groupby("direction", sort=False):
-        hatch = "///" if direction == "reverse" else ""
-        axes.bar(rows["at"], rows["accuracy"], width=0.54, color=DIRECTION_COLOURS[direction], hatch=hatch,
-                 edgecolor="white", label=f"novel people, {direction}")  # fmt: skip
-    axes.errorbar(part["at"], part["accuracy"], yerr=whiskers(part), fmt="none", ecolor="black", capsize=3)
-    chance_marks(axes, {CELLS[r.at]: r.chance for r in part.itertuples()})
-
-
-def dots(axes: Axes, part: pd.DataFrame, marker: str, shift: float, label: str) -> None:
-    """Another population as open markers with whiskers, beside the bars."""
-    axes.errorbar(part["at"] + shift, part["accuracy"], yerr=whiskers(part), fmt=marker, color="black",
-                  markerfacecolor="white", markersize=5, capsize=2, linewidth=0.8, label=label)  # fmt: skip
-
-
-def whiskers(part: pd.DataFrame) -> np.ndarray:
-    return np.clip([part["accuracy"] - part["low"], part["high"] - part["accuracy"]], 0, None)
-
-
-def chance_marks(axes: Axes, chances: Mapping[str, float]) -> None:
-    for number, (cell, chance) in enumerate(chances.items()):
-        at = CELLS.index(cell)
-        label = "chance" if number == 0 else None
-        axes.plot([at - 0.45, at + 0.45], [chance, chance], "--", color="black", linewidth=1.2, label=label)
-
-
-def cell_ticks(axes: Axes) -> None:
-    axes.set_xticks(range(6), [cell.split("/")[1] for cell in CELLS], rotation=45, ha="right", fontsize=9)
-    axes.set_xlim(-0.6, 5.6)
-    axes.axvline(2.5, color=GREY, linewidth=0.6)
-    for at, name in ((1, "forward"), (4, "reverse")):
-        axes.text(at, -0.3, name, transform=axes.get_xaxis_transform(), ha="center", va="top", fontsize=9)
-
-
 def share_axis(axes: Axes) -> None:
     axes.set_ylim(0, 1.03)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"], fontsize=9)
@@ -131,6 +85,11 @@ def plain(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25, linewidth=0.6)
     axes.set_axisbelow(True)
+
+
+def percent(value: float) -> str:
+    """27 %, or "not measured"."""
+    return "not measured" if np.isnan(value) else f"{100 * value:.0f} %"
 
 
 def boxed(axes: Axes, x: float, y: float, text: str) -> None:
@@ -173,11 +132,14 @@ def _apart(heights: list[float], gap: float) -> list[float]:
     return [min(mean, highest) + rank * gap for rank, mean in enumerate(flat)]
 
 
-def legend(figure: Figure, axes: Axes) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=min(5, len(labels)), fontsize=9, frameon=False
-    )
+def legend(figure: Figure, panels: Sequence[Axes]) -> None:
+    """One legend below the panels, with every name that occurs in any of them."""
+    named = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            named.setdefault(label, handle)
+    place = {"loc": "outside lower center", "ncols": min(6, len(named)), "fontsize": 9, "frameon": False}
+    figure.legend(named.values(), named.keys(), **place)
 
 
 def described(figure: Figure, alt: str) -> Figure:

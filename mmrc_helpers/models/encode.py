@@ -1,23 +1,29 @@
-"""Chats and pictures as tensors: tokens with their loss mask, vision features computed once, padded batches.
+"""Chats and pictures as tensors: tokens with their loss mask, and padded batches, for every family.
 
-Letters: B rows of a batch, T tokens, N pictures, P patches, V vision tokens, H hidden width.
+What a picture is in tokens is what the processor writes for a lone placeholder; what it is to the model comes
+from `models.features`. What carries loss is what follows the prompt's tokens, up to the end of the turn.
+
+Letters: B rows of a batch, T tokens.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 
 from mmrc_helpers.errors import UserError
-from mmrc_helpers.tasks.records import Example, messages, prompt
+from mmrc_helpers.models import chat, mllama, qwen
+from mmrc_helpers.models.features import Pixels
+from mmrc_helpers.models.plain import layout_of
+from mmrc_helpers.tasks.example import Turn, pictures_of
 
 IGNORED = -100  # label of a token that carries no loss
-IMAGE_BATCH = (
-    256  # pictures per forward pass of the vision part; fixed, so that features never depend on the task
-)
+PIECE = 512  # conversations that are turned into tokens at once
+
+Chat = tuple[Turn, ...]
 
 
 @dataclass(frozen=True)
@@ -29,143 +35,161 @@ class Tokens:
     pictures: tuple[str, ...]
 
 
-class Pictures:
-    """Pictures of a data folder, ready for a model: image processor output, or features of the frozen vision
-    part."""
-
-    def __init__(
-        self, folder: Path, names: Sequence[str], processor, drawn: Mapping[str, Image.Image] | None = None
-    ):
-        """names: files in `folder`; drawn: pictures that are in no file, such as noise, by name."""
-        drawn = drawn or {}
-        self.index = {name: row for row, name in enumerate([*names, *drawn])}
-        self.merge = processor.image_processor.merge_size**2
-        images = [*(read_image(folder / name) for name in names), *drawn.values()]
-        chunks = [images[i : i + IMAGE_BATCH] for i in range(0, len(images), IMAGE_BATCH)]
-        made = [processor.image_processor(chunk, return_tensors="pt") for chunk in chunks]
-        self.grid_N3 = (
-            torch.cat([m["image_grid_thw"] for m in made]) if made else torch.zeros(0, 3, dtype=torch.long)
-        )
-        patches_per_image = self.grid_N3.prod(-1).tolist()
-        self.patches = torch.cat([m["pixel_values"] for m in made]).split(patches_per_image) if made else []
-        self.tokens_N = (self.grid_N3.prod(-1) // self.merge).numpy()
-        self.sides_N2 = (self.grid_N3[:, 1:] // processor.image_processor.merge_size).numpy()
-        self.features = None
-
-    @torch.no_grad()
-    def freeze(self, model, device: torch.device) -> None:
-        """Replaces the patches by the vision part's features, computed once in float32 order-fixed
-        batches."""
-        outputs = []
-        for first in range(0, len(self.patches), IMAGE_BATCH):
-            patches_PD = torch.cat(self.patches[first : first + IMAGE_BATCH]).to(device)
-            grid = self.grid_N3[first : first + IMAGE_BATCH].to(device)
-            outputs.append(model.get_image_features(patches_PD, grid, return_dict=True))
-        if outputs:
-            self.kind = type(outputs[0])
-            depth = range(len(getattr(outputs[0], "deepstack_features", [])))
-            pooled_VH = torch.cat([feature for out in outputs for feature in out.pooler_output])
-            deep_VH = [torch.cat([f for out in outputs for f in out.deepstack_features[d]]) for d in depth]
-            self.features, self.starts_N = (pooled_VH, deep_VH), np.cumsum(self.tokens_N) - self.tokens_N
-        self.patches = None
-
-    def inputs(self, names: Sequence[str]) -> dict:
-        """Model arguments for the pictures of a batch, in order of appearance."""
-        if not names:
-            return {}
-        rows = [self.index[name] for name in names]
-        grid = {"image_grid_thw": self.grid_N3[rows]}
-        if self.features is None:
-            return {"pixel_values": torch.cat([self.patches[r] for r in rows]), **grid}
-        where = np.concatenate(
-            [np.arange(self.starts_N[r], self.starts_N[r] + self.tokens_N[r]) for r in rows]
-        )
-        pooled_VH, deep_VH = self.features
-        where = torch.from_numpy(where).to(pooled_VH.device)
-        extra = (
-            {"deepstack_features": [(d[where],) for d in deep_VH]}
-            if hasattr(self.kind, "deepstack_features")
-            else {}
-        )
-        return {
-            "mm_encoder_outputs": {"image": self.kind(pooler_output=(pooled_VH[where],), **extra)},
-            **grid,
-        }
-
-
-def read_image(path: Path) -> Image.Image:
-    """An RGB image; anything else is a UserError that names the file."""
-    try:
-        with Image.open(path) as image:
-            image.load()
-            if image.mode != "RGB":
-                raise UserError(f"{path}: mode {image.mode}, not RGB; convert it with PIL's convert('RGB')")
-            return image.copy()
-    except (UnidentifiedImageError, OSError) as error:
-        raise UserError(f"{path}: unreadable image ({error}); make the data again: --redo data") from error
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Encoder:
-    """Turns conversations into Tokens and Tokens into batches, for one processor, model and set of
-    pictures."""
+    """Turns conversations into Tokens and Tokens into batches, for one processor and a source of pictures."""
 
-    processor: object
-    pictures: Pictures
-    descriptions: Mapping[str, str]  # group -> sentence, for the text twin
+    processor: object  # of a vision-language model, or the tokenizer of one that reads only text
+    pictures: Pixels | None = None  # what `features.open_pictures` gives; None where none are shown
 
-    def describe(self, name: str) -> dict:
-        """The content part that stands for a picture in the text twin."""
-        return {"type": "text", "text": f" {self.descriptions[name.rsplit('-', 1)[0]]}"}
+    @cached_property
+    def tokenizer(self):
+        return chat.tokenizer_of(self.processor)
 
-    def tokens(self, chats: Sequence[list[dict]], complete: bool = True) -> list[Tokens]:
-        """Conversations as Tokens; `complete` false leaves the last turn open for the assistant."""
-        tokenizer, done = self.processor.tokenizer, []
-        pad = self.processor.image_token_id
-        for first in range(0, len(chats), 512):
-            part = chats[first : first + 512]
-            encoded = tokenizer.apply_chat_template(
-                part,
-                tokenize=True,
-                return_dict=True,
-                return_assistant_tokens_mask=complete,
-                add_generation_prompt=not complete,
-            )
-            masks = (
-                encoded["assistant_masks"] if complete else [[0] * len(ids) for ids in encoded["input_ids"]]
-            )
-            for chat, ids, mask in zip(part, encoded["input_ids"], masks, strict=True):
-                names = tuple(
-                    p["image"]
-                    for turn in chat
-                    for p in turn["content"]
-                    if isinstance(p, dict) and p["type"] == "image"
-                )
-                done.append(self._expand(np.array(ids), np.array(mask), names, pad))
+    @cached_property
+    def layout(self) -> str:
+        """How the model takes pictures: a value of `plain.LAYOUTS`, or nothing."""
+        return layout_of(self.processor) if self.image >= 0 else ""
+
+    @cached_property
+    def image(self) -> int:
+        """The token that stands for a picture."""
+        return chat.image_id_of(self.processor)
+
+    @cached_property
+    def form(self) -> str:
+        return chat.form_of(self.processor)
+
+    @cached_property
+    def end(self) -> int:
+        """The token at which an answer ends."""
+        return chat.end_of_turn(self.tokenizer, self.form)
+
+    @cached_property
+    def _controls(self) -> re.Pattern:
+        """Finds control tokens in words."""
+        decoded = self.tokenizer.added_tokens_decoder
+        return re.compile("|".join(re.escape(decoded[n].content) for n in sorted(decoded)
+                                   if decoded[n].special) or "(?!)")  # fmt: skip
+
+    def tokens(self, chats: Sequence[Chat], complete: bool = True) -> list[Tokens]:
+        """Conversations as Tokens: whole ones, every answer and its end of turn with loss; with `complete`
+        false, ones that end with a question, open for the assistant. Raises UserError for words that hold a
+        control token, and for a template that rewrites what it wrote before."""
+        done = []
+        for first in range(0, len(chats), PIECE):
+            part = chats[first : first + PIECE]
+            for turns in part:
+                self._check(turns)
+            ids = self._ids(part, opened=not complete)
+            for turns, ids_T in zip(part, ids, strict=True):
+                mask_T = self._answers(turns, ids_T) if complete else np.zeros(len(ids_T), bool)
+                done.append(self._expanded(ids_T, mask_T, pictures_of(turns)))
         return done
 
-    def _expand(self, ids_T: np.ndarray, mask_T: np.ndarray, names: tuple[str, ...], pad: int) -> Tokens:
-        """One placeholder per picture becomes one per vision token."""
-        repeats_T = np.ones(len(ids_T), dtype=int)
-        repeats_T[ids_T == pad] = [self.pictures.tokens_N[self.pictures.index[name]] for name in names]
-        return Tokens(np.repeat(ids_T, repeats_T), np.repeat(mask_T, repeats_T).astype(bool), names)
+    def answer_ids(self, text: str) -> list[int]:
+        """The tokens of an answer as they stand in a conversation, without the end of the turn."""
+        return list(self._answer_ids(text))
 
-    def chat(self, examples: Sequence[Example], shift: int = 0, twin: bool = False) -> list[dict]:
-        """The whole conversation over the examples of a scene."""
-        return messages(examples, shift, self.describe if twin else _picture)
+    @cached_property
+    def _answer_ids(self):
+        asked: Chat = (("user", (("text", "?"),)),)
 
-    def question(self, example: Example, shift: int = 0, twin: bool = False) -> list[dict]:
-        """The conversation up to the assistant's answer."""
-        return prompt(example, shift, self.describe if twin else _picture)
+        @lru_cache(maxsize=1 << 16)
+        def found(text: str) -> tuple[int, ...]:
+            turns: Chat = (*asked, ("assistant", (("text", text),)))
+            self._check(turns)
+            (ids_T,) = self._ids([turns], opened=False)
+            return tuple(ids_T[self._exact(turns, ids_T)][:-1].tolist())
+
+        return found
+
+    @cached_property
+    def _ends(self):
+        """Number of questions → how many end tokens a conversation of so many has, and which are answers'."""
+
+        @lru_cache
+        def found(count: int) -> tuple[int, list[int]]:
+            turns: Chat = (("user", (("text", "?"),)), ("assistant", (("text", "yes"),))) * count
+            (ids_T,) = self._ids([turns], opened=False)
+            ends = np.flatnonzero(ids_T == self.end)
+            mask_T = self._exact(turns, ids_T)
+            return len(ends), [k for k, place in enumerate(ends) if mask_T[place]]
+
+        return found
+
+    def _check(self, turns: Chat) -> None:
+        for _, parts in turns:
+            for kind, content in parts:
+                if kind == "text" and (found := self._controls.search(content)):
+                    raise UserError(
+                        f"a text of the data holds {found[0]!r}, which steers this model: {content[:80]!r}; "
+                        "reword it"
+                    )
+                if kind == "image" and self.image < 0:
+                    raise UserError(
+                        f"this model reads only text, and a conversation shows {content}; train and ask it "
+                        "over descriptions (text_twin: true) or choose a vision-language model"
+                    )
+
+    def _ids(self, chats: Sequence[Chat], opened: bool) -> list[np.ndarray]:
+        if not chats:
+            return []
+        texts = chat.render(self.tokenizer, chats, self.form, opened)
+        return [np.array(ids) for ids in self.tokenizer(texts, add_special_tokens=False)["input_ids"]]
+
+    def _answers(self, turns: Chat, ids_T: np.ndarray) -> np.ndarray:
+        """What `_exact` finds, in a conversation of questions and answers without reading its prompts again:
+        the answers' tokens are known, and so is at which of the end tokens each ends."""
+        said = ["".join(content for _, content in parts) for role, parts in turns if role == "assistant"]
+        ends = np.flatnonzero(ids_T == self.end)
+        count, own = self._ends(len(said))
+        mask_T = np.zeros(len(ids_T), bool)
+        if [role for role, _ in turns] != ["user", "assistant"] * len(said) or count != len(ends):
+            return self._exact(turns, ids_T)
+        for text, end in zip(said, ends[own], strict=True):
+            answer = self._answer_ids(text)
+            if tuple(ids_T[end - len(answer) : end].tolist()) != answer:
+                return self._exact(turns, ids_T)
+            mask_T[end - len(answer) : end + 1] = True
+        return mask_T
+
+    def _exact(self, turns: Chat, ids_T: np.ndarray) -> np.ndarray:
+        """Which tokens of a whole conversation follow the tokens of a prompt, up to the end of their turn."""
+        mask_T = np.zeros(len(ids_T), bool)
+        opened = [turns[:k] for k, (role, _) in enumerate(turns) if role == "assistant"]
+        for prompt in self._ids(opened, opened=True):
+            start = len(prompt)
+            ends = np.flatnonzero(ids_T[start:] == self.end)
+            if not np.array_equal(ids_T[:start], prompt) or not len(ends):
+                raise UserError(
+                    "model.name: its chat template writes a question in another way once the conversation "
+                    "goes on, so that its answers cannot be found; ask one question a conversation "
+                    "(turns: 1) or mend chat_template.jinja"
+                )
+            mask_T[start : start + ends[0] + 1] = True
+        return mask_T
+
+    def _expanded(self, ids_T: np.ndarray, mask_T: np.ndarray, names: tuple[str, ...]) -> Tokens:
+        """One placeholder per picture becomes the tokens that stand for it."""
+        places = np.flatnonzero(ids_T == self.image)
+        own = [self.pictures.ids(name) for name in names]
+        counts_T = np.ones(len(ids_T), int)
+        counts_T[places] = [len(ids) for ids in own]
+        whole_T = np.repeat(ids_T, counts_T)
+        starts_T = np.cumsum(counts_T) - counts_T
+        for place, ids in zip(places, own, strict=True):
+            whole_T[starts_T[place] : starts_T[place] + len(ids)] = ids
+        return Tokens(whole_T, np.repeat(mask_T, counts_T), names)
 
     def batch(self, rows: Sequence[Tokens], left: bool = False) -> dict:
-        """Padded tensors for the model: input_ids_BT, attention_mask_BT, labels_BT, mm_token_type_ids_BT and
-        pictures.
+        """Padded tensors for the model: input_ids_BT, attention_mask_BT, labels_BT, position_ids (BT, or 3BT
+        for Qwen-VL) and the arguments for the pictures.
 
         left: pad on the left, for generation.
         """
         width, count = max(len(row.ids_T) for row in rows), len(rows)
-        ids_BT = np.full((count, width), self.processor.tokenizer.pad_token_id)
+        ids_BT = np.full((count, width), self.tokenizer.pad_token_id)
         mask_BT = np.zeros((count, width), dtype=np.int64)
         labels_BT = np.full((count, width), IGNORED)
         for b, row in enumerate(rows):
@@ -174,42 +198,22 @@ class Encoder:
             ids_BT[b, span], mask_BT[b, span] = row.ids_T, 1
             labels_BT[b, span] = np.where(row.supervised_T, row.ids_T, IGNORED)
         made = {"input_ids": ids_BT, "attention_mask": mask_BT, "labels": labels_BT}
-        made["mm_token_type_ids"] = (ids_BT == self.processor.image_token_id).astype(np.int32)
+        if self.layout == "patches":
+            image_BT, grids = (
+                ids_BT == self.image,
+                [[self.pictures.grid(n) for n in r.pictures] for r in rows],
+            )
+            made["mm_token_type_ids"] = image_BT.astype(np.int32)
+            made["position_ids"] = qwen.positions(image_BT, mask_BT.astype(bool), grids)
+        else:
+            made["position_ids"] = (mask_BT.cumsum(1) - 1).clip(min=0)
         tensors = {name: torch.from_numpy(values) for name, values in made.items()}
-        tensors["position_ids"] = self.positions(
-            tensors["mm_token_type_ids"], tensors["attention_mask"], rows
-        )
-        return tensors | self.pictures.inputs([name for row in rows for name in row.pictures])
-
-    def positions(
-        self, is_image_BT: torch.Tensor, mask_BT: torch.Tensor, rows: Sequence[Tokens]
-    ) -> torch.Tensor:
-        """Qwen-VL's three rotary positions of every token, (3, B, T), for the whole batch at once.
-
-        Text advances all three axes by one; a picture keeps its first position on the time axis, spans its
-        grid on the other two, and advances the position by the longer side of its grid (arXiv 2409.12191,
-        section 2.1).
-        """
-        positions_3BT = np.zeros((3, *is_image_BT.shape), dtype=np.int64)
-        image_BT, real_BT = is_image_BT.numpy().astype(bool), mask_BT.numpy().astype(bool)
-        for b, row in enumerate(rows):
-            step_T = np.where(image_BT[b, real_BT[b]], 0, 1)
-            tokens = np.flatnonzero(step_T == 0)
-            first = 0
-            patterns = np.zeros((3, len(tokens)), dtype=np.int64)
-            for name in row.pictures:
-                height, width = self.pictures.sides_N2[self.pictures.index[name]]
-                size = height * width
-                patterns[1, first : first + size] = np.repeat(np.arange(height), width)
-                patterns[2, first : first + size] = np.tile(np.arange(width), height)
-                step_T[tokens[first + size - 1]] = max(height, width)
-                first += size
-            base_T = np.cumsum(step_T) - step_T
-            base_3T = np.repeat(base_T[None], 3, 0)
-            base_3T[:, tokens] += patterns
-            positions_3BT[:, b, real_BT[b]] = base_3T
-        return torch.from_numpy(positions_3BT)
-
-
-def _picture(name: str) -> dict:
-    return {"type": "image", "image": name}
+        shown = [row.pictures for row in rows]
+        if not any(shown):
+            return tensors
+        tensors |= self.pictures.inputs(shown)
+        if self.layout == "crossed":
+            tiles = [[self.pictures.tiles(name) for name in names] for names in shown]
+            most = self.processor.image_processor.max_image_tiles
+            tensors["cross_attention_mask"] = mllama.cross_mask(ids_BT == self.image, tiles, most)
+        return tensors

@@ -1,17 +1,36 @@
-"""Load a vision-language model, its processor and its adapter from local folders. Nothing is ever
-downloaded."""
+"""Load a model, its processor and its adapter from local folders. Nothing is ever downloaded, and a weight
+that is missing or left over is an error, because transformers would draw it anew without stopping."""
 
+import importlib.util
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForImageTextToText, AutoProcessor
-from transformers.integrations import is_deepspeed_zero3_enabled
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    AutoTokenizer,
+    ProcessorMixin,
+)
 
-from mmrc_helpers.errors import UserError
+from mmrc_helpers.errors import UserError, listed, near_miss, raise_all, show
+from mmrc_helpers.models import folder as model_folder
+from mmrc_helpers.models import mllama, qwen
+from mmrc_helpers.models.chat import mend_template, tokenizer_of
+from mmrc_helpers.models.plain import layout_of
 from mmrc_helpers.store import folders
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+QWEN = ("qwen2_5_vl", "qwen3_vl")
+
+# The modules below `model` that are no language part, by `train.lora_parts`.
+VISION = ("visual", "vision_model", "vision_tower")
+PROJECTOR = ("connector", "multi_modal_projector")
+MERGERS = ("merger", "deepstack_merger_list")  # Qwen-VL's projector lies inside its vision tower
+PARTS = ("language", "vision", "projector")
 
 
 def device_of(machine: Mapping) -> torch.device:
@@ -22,49 +41,90 @@ def device_of(machine: Mapping) -> torch.device:
     return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def downloaded(model: Mapping, machine: Mapping) -> Path:
-    """The folder of a downloaded model, checked. Raises UserError that says what to download and where to put
-    it."""
-    folder = Path(machine["models_folder"]) / model["name"]
-    if not (folder / "config.json").is_file():
-        raise UserError(
-            f"model.name: no model at {folder}. Download it where there is network, for example with "
-            f"`hf download Qwen/{model['name']} --local-dir {folder}`, "
-            "or set machine.models_folder to where it lies"
-        )
-    if not list(folder.glob("*.safetensors")):
-        raise UserError(
-            f"model.name: {folder} holds no *.safetensors weights; other weight formats are refused"
-        )
-    if not list(folder.glob("*processor_config.json")):
-        raise UserError(
-            f"model.name: {folder} holds no processor (preprocessor_config.json); download the whole model"
-        )
-    return folder
-
-
 def check_precision(train: Mapping, device: torch.device) -> None:
     """UserError for a precision that the device does not have."""
     if train["precision"] == "fp16" and device.type == "cpu":
         raise UserError("train.precision: fp16 needs a GPU; write bf16 or fp32")
+    if train["precision"] == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise UserError("train.precision: this GPU has no bf16; write fp16 or fp32")
+
+
+def downloaded(model: Mapping, machine: Mapping) -> Path:
+    """The folder of a downloaded model, checked before any work. Raises one UserError that lists everything
+    that is wrong with it and says what to do."""
+    folder = model_folder.where(model, machine)
+    raise_all(model_folder.problems(model, machine))
+    load_processor(folder, model)
+    return folder
 
 
 def load_model(folder: Path, model: Mapping, adapter: Path | None = None, trainable: bool = False):
-    """The model in `folder`, in `model.dtype`, with the PEFT adapter of `adapter` if given."""
-    loaded = AutoModelForImageTextToText.from_pretrained(
+    """The model in `folder`, in `model.dtype`, with the PEFT adapter of `adapter` if given. With
+    `model.quantize: nf4` its language part is held in 4 bits. Raises UserError if a weight is missing or
+    left over."""
+    kind = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    loader = AutoModelForImageTextToText if "vision_config" in kind else AutoModelForCausalLM
+    loaded, found = loader.from_pretrained(
         folder,
         dtype=DTYPES[model["dtype"]],
         trust_remote_code=model["trust_remote_code"],
         use_safetensors=True,
         local_files_only=True,
-        # A linear layer in place of a slow, equal 3-D convolution; ZeRO-3 cannot load it in shards.
-        fusion_config=None if is_deepspeed_zero3_enabled() else {"patch_embeddings": True},
+        output_loading_info=True,
+        fusion_config={},  # theirs draws Qwen2.5-VL's patch embeddings anew, silently; ours is below
+        **_quantized(model),
     )
+    _check_loaded(folder, found)
+    if kind["model_type"] in QWEN:
+        qwen.read_patches_quickly(loaded.model.visual.patch_embed.proj)
+    if kind["model_type"] == "mllama":
+        mllama.mend(loaded)
+    for module in loaded.modules():
+        if type(module).__name__ == "Linear4bit":
+            # Packed for CPUs with AVX-512 at a first look without gradients, it gives wrong ones after it.
+            module.support_avx512bf16_for_cpu = False
     if adapter is not None:
         from peft import PeftModel
 
         loaded = PeftModel.from_pretrained(loaded, adapter, is_trainable=trainable)
     return loaded
+
+
+def _quantized(model: Mapping) -> dict:
+    """Arguments that load the language part in 4 bits (NF4, its scales in 8 bits: arXiv 2305.14314)."""
+    if model.get("quantize", "none") == "none":
+        return {}
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise UserError(
+            "model.quantize: nf4 needs bitsandbytes; install it (pip install -e '.[qlora]') or write none"
+        )
+    from transformers import BitsAndBytesConfig
+
+    # Names are matched from their start; a list of one's own also replaces the default, the head.
+    spared = [f"model.{name}" for name in (*VISION, *PROJECTOR)] + ["lm_head"]
+    config = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=DTYPES[model["dtype"]],
+        llm_int8_skip_modules=spared,
+    )
+    device = torch.cuda.current_device() if torch.cuda.is_available() else "cpu"
+    return {"quantization_config": config, "device_map": {"": device}}
+
+
+def _check_loaded(folder: Path, found: Mapping) -> None:
+    """Raises UserError for weights that did not find their place."""
+    problems = []
+    for what, says in (("missing_keys", "lacks"), ("unexpected_keys", "has, with no place for them,")):
+        if names := sorted(found[what]):
+            problems.append(f"{says} {listed(names[:3])}{f' and {len(names) - 3} more' if names[3:] else ''}")
+    problems += [f"has another shape in {name[0]}" for name in sorted(found["mismatched_keys"])]
+    if problems := problems + list(found["error_msgs"]):
+        raise UserError(
+            f"model.name: {show(folder)} does not fit its class: it {'; it '.join(problems)}. Download it "
+            "again, or take another version of it"
+        )
 
 
 def load_adapter(model, folder: Path) -> None:
@@ -75,39 +135,95 @@ def load_adapter(model, folder: Path) -> None:
 
 
 def load_processor(folder: Path, model: Mapping):
-    """The processor in `folder`, with a chat template that marks the assistant's tokens."""
-    from trl.chat_template_utils import get_training_chat_template, has_generation_markers
-
-    processor = AutoProcessor.from_pretrained(
-        folder, trust_remote_code=model["trust_remote_code"], local_files_only=True
-    )
-    if not has_generation_markers(processor.chat_template):
-        processor.chat_template = get_training_chat_template(processor)
-    processor.tokenizer.chat_template = processor.chat_template
+    """The processor in `folder` (for a text-only model its tokenizer), with a checked chat template and a
+    token to pad with. Raises UserError for a family that is not known here."""
+    kind = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    loader = AutoProcessor if "vision_config" in kind else AutoTokenizer
+    try:
+        processor = loader.from_pretrained(
+            folder, trust_remote_code=model["trust_remote_code"], local_files_only=True
+        )
+    except ImportError as error:
+        raise UserError(
+            f"model.name: {show(folder)} needs a package that is not installed: {error}"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"model.name: the processor in {show(folder)} cannot be loaded ({error}); download it again"
+        ) from error
+    tokenizer = tokenizer_of(processor)
+    if tokenizer.pad_token is None:  # what is padded is never attended to, so any token serves
+        if tokenizer.eos_token is None:
+            raise UserError(
+                f"model.name: the tokenizer in {show(folder)} has neither pad_token nor eos_token; name them "
+                "in tokenizer_config.json"
+            )
+        tokenizer.pad_token = tokenizer.eos_token
+    if isinstance(processor, ProcessorMixin):
+        layout_of(processor)
+    mend_template(processor)
     return processor
 
 
 def add_lora(model, train: Mapping):
-    """The model with a fresh LoRA adapter; UserError when no layer has a wanted name."""
+    """The model with a fresh LoRA adapter on the layers of `train.lora_parts` whose last name is in
+    `train.lora_targets`. Raises UserError when a target or a part has none."""
     from peft import LoraConfig, get_peft_model
 
-    names = {
-        name.rsplit(".", 1)[-1]
-        for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear)
-    }
-    if missing := set(train["lora_targets"]) - names:
-        raise UserError(
-            f"train.lora_targets: no linear layer called {sorted(missing)}; there are {sorted(names)}"
-        )
     config = LoraConfig(
         r=train["lora_r"],
         lora_alpha=train["lora_alpha"],
         lora_dropout=train["lora_dropout"],
-        target_modules=list(train["lora_targets"]),
+        target_modules=lora_layers(model, train),
         task_type="CAUSAL_LM",
     )
     return get_peft_model(model, config, autocast_adapter_dtype=False)
+
+
+def lora_layers(model, train: Mapping) -> list[str]:
+    """The full names of the linear layers that get an adapter. Suffixes alone would also name layers of the
+    vision part, which never learn while it is frozen."""
+    targets, parts = list(train["lora_targets"]), list(train.get("lora_parts", ("language",)))
+    if frozen := {"vision", "projector"} & set(parts) if train["freeze_vision"] else set():
+        raise UserError(
+            f"train.lora_parts: {listed(sorted(frozen))} is frozen by train.freeze_vision; set that to false "
+            "or write lora_parts: [language]"
+        )
+    layers: dict[str, dict[str, list[str]]] = {part: {} for part in PARTS}  # part → last name → full names
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.Linear) and (part := part_of(name)):
+            layers[part].setdefault(name.rsplit(".", 1)[-1], []).append(name)
+    there = sorted({last for part in parts for last in layers[part]})
+    for target in targets:
+        if target not in there:
+            others = [part for part in PARTS if target in layers[part]]
+            raise UserError(
+                f"train.lora_targets: no linear layer of the {' or '.join(parts)} part is called {target}; "
+                + (
+                    f"the {others[0]} part has it (train.lora_parts)"
+                    if others
+                    else f"there are {listed(there)}"
+                )
+                + near_miss(target, there)
+            )
+    for part in parts:
+        if not set(targets) & set(layers[part]):
+            raise UserError(
+                f"train.lora_targets: none names a linear layer of the {part} part, which train.lora_parts "
+                f"asks for; it has {listed(sorted(layers[part])) or 'no linear layers'}"
+            )
+    chosen = {name for part in parts for target in targets for name in layers[part].get(target, ())}
+    return [name for name, _ in model.named_modules() if name in chosen]
+
+
+def part_of(name: str) -> str:
+    """Which of PARTS a layer belongs to by its full name; nothing for the head."""
+    words = name.split(".")
+    if words[0] == "lm_head":
+        return ""
+    if set(words) & {*PROJECTOR, *MERGERS}:
+        return "projector"
+    return "vision" if set(words) & set(VISION) else "language"
 
 
 def starting_point(folder: Path, recipe: Mapping) -> tuple[Path, Path | None]:
@@ -121,12 +237,20 @@ def starting_point(folder: Path, recipe: Mapping) -> tuple[Path, Path | None]:
 
 def base_model(model):
     """The transformers model behind a PEFT wrapper, if there is one."""
-    return model.get_base_model() if hasattr(model, "peft_config") else model
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
-def vision_part(model):
-    """The vision tower with its projector."""
-    return base_model(model).model.visual
+def vision_part(model) -> torch.nn.Module:
+    """The vision tower with its projector and what else makes pictures into features; empty for a model that
+    reads only text."""
+    core = base_model(model).model
+    part = torch.nn.Module()
+    for name, child in core.named_children():
+        if name in (*VISION, *PROJECTOR):
+            part.add_module(name, child)
+    for name, weight in core.named_parameters(recurse=False):  # LLaVA-Next's `image_newline`
+        part.register_parameter(name, weight)
+    return part
 
 
 def choose_attention(model, device: torch.device) -> None:

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from mmrc_helpers.models.encode import Encoder, Tokens
-from mmrc_helpers.tasks.records import Example
+from mmrc_helpers.tasks.example import Turn
 
-Request = tuple[list[dict], str]  # a conversation up to the assistant's turn, and what the assistant may say
+Request = tuple[tuple[Turn, ...], str]  # a conversation up to the assistant's turn, and what it may say
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,12 @@ def answer_batches(
     read once, however many answers it gets: they branch off behind it, blind to each other. dtype: of the
     model's weights.
     """
-    encode = encoder.processor.tokenizer.encode
-    answers = [encode(text, add_special_tokens=False) for _, text in requests]
-    asked: dict[str, tuple[list, list]] = {}  # a conversation and its requests
-    for number, (chat, _) in enumerate(requests):
-        asked.setdefault(repr(chat), (chat, []))[1].append(number)
-    prompts = encoder.tokens([chat for chat, _ in asked.values()], complete=False)
-    trees = [_tree(row, numbers, answers) for row, (_, numbers) in zip(prompts, asked.values(), strict=True)]
+    answers = [encoder.answer_ids(text) for _, text in requests]
+    asked: dict[tuple[Turn, ...], list[int]] = {}  # a conversation and its requests
+    for number, (turns, _) in enumerate(requests):
+        asked.setdefault(turns, []).append(number)
+    prompts = encoder.tokens(list(asked), complete=False)
+    trees = [_tree(row, numbers, answers) for row, numbers in zip(prompts, asked.values(), strict=True)]
     for first in range(0, len(trees), batch):
         part = trees[first : first + batch]
         inputs = encoder.batch([tree.row for tree in part], left=True)
@@ -92,9 +91,9 @@ def _tree(prompt: Tokens, numbers: Sequence[int], answers: Sequence[Sequence[int
     return _Tree(row, size, branches, tuple(numbers), tuple(places))
 
 
-def _branched(trees: Sequence[_Tree], positions_3BT: torch.Tensor, width: int) -> torch.Tensor:
+def _branched(trees: Sequence[_Tree], positions: torch.Tensor, width: int) -> torch.Tensor:
     """The additive attention mask, (B, 1, T, T), under which a branch sees the conversation and itself; moves
-    every branch's rotary positions, in place, to right behind the conversation."""
+    every branch's positions (BT, or 3BT), in place, to right behind the conversation."""
     sees_BTT = torch.ones(len(trees), width, width, dtype=torch.bool).tril()
     for b, tree in enumerate(trees):
         padding = width - len(tree.row.ids_T)
@@ -103,43 +102,13 @@ def _branched(trees: Sequence[_Tree], positions_3BT: torch.Tensor, width: int) -
         for start, length in tree.branches:
             own = slice(behind + start, behind + start + length)
             sees_BTT[b, own, behind : behind + start] = False
-            positions_3BT[:, b, own] -= start
+            positions[..., b, own] -= start
     return torch.where(sees_BTT, 0.0, torch.finfo(torch.float16).min)[:, None]
 
 
 def of_targets(logp_RDV: torch.Tensor, target_RD: torch.Tensor) -> torch.Tensor:
     """The values of the target tokens, (R, D)."""
     return logp_RDV.gather(2, target_RD[..., None])[..., 0]
-
-
-def is_lineup(example: Example) -> bool:
-    """Whether the example asks which of several pictures shows a named person."""
-    return example.topic == "identity" and example.cell == "reverse/choice"
-
-
-def lineup_requests(
-    encoder: Encoder, example: Example, question: str, called: Callable[[str], str], twin: bool
-) -> list[Request]:
-    """The storage probe of a line-up: every picture is asked who it shows, answered by every name.
-
-    question: asks a picture for its name. called: the name of a group. Pictures vary slowest.
-    """
-    requests = []
-    for name in example.images:
-        part = encoder.describe(name) if twin else {"type": "image", "image": name}
-        chat = [{"role": "user", "content": [part, {"type": "text", "text": question}]}]
-        requests += [(chat, f"This is {called(group)}.") for group in example.choice_groups]
-    return requests
-
-
-def bindings(logprobs: Sequence[float], example: Example) -> np.ndarray:
-    """log p(name | picture k), less its mean over the names in the line-up, for the example's own name.
-
-    logprobs: of `lineup_requests`. The subtraction removes what a picture does to every name, so that the
-    largest value says which picture the model binds to the name.
-    """
-    table = np.reshape(logprobs, (len(example.images), -1))  # picture x name
-    return table[:, example.choice_groups.index(example.group)] - np.log(np.exp(table).mean(1))
 
 
 def to_device(batch: Mapping, device: torch.device) -> dict:

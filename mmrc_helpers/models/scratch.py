@@ -1,11 +1,11 @@
-"""A new, small Qwen3-VL: the classes, processor and chat format of the real one, a few million random
-weights.
+"""New, small models: Qwen3-VL, or Qwen3 where a world has no pictures, with the classes, processor and chat
+format of the real ones and a few million random weights.
 
 The tokenizer holds every word of the world as one token and falls back to bytes, so that any text can be
 read.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 
@@ -19,28 +19,19 @@ def scratch_model(scratch: Mapping, processor, image_size: int, seed: int):
     tokenizer = processor.tokenizer
     side = image_size // scratch["patch_size"]
     if image_size % (2 * scratch["patch_size"]):
-        raise UserError(f"data.image_size: {image_size} is no multiple of 2 x model.scratch.patch_size")
+        raise UserError(f"image_size: {image_size} is no multiple of 2 x model.scratch.patch_size")
     head = scratch["hidden_size"] // scratch["heads"]
     third = head // 6
     torch.manual_seed(seed)
     config = Qwen3VLConfig(
         text_config={
-            "vocab_size": len(tokenizer),
-            "hidden_size": scratch["hidden_size"],
-            "intermediate_size": scratch["intermediate_size"],
-            "num_hidden_layers": scratch["layers"],
-            "num_attention_heads": scratch["heads"],
-            "num_key_value_heads": scratch["heads"],
-            "head_dim": head,
-            "max_position_embeddings": 4096,
-            "initializer_range": scratch["initializer_range"],
+            **_language(scratch, tokenizer),
             "rope_parameters": {
                 "rope_type": "default",
                 "rope_theta": 10000.0,
                 "mrope_section": [head // 2 - 2 * third, third, third],
                 "mrope_interleaved": True,
             },
-            "pad_token_id": tokenizer.pad_token_id,
         },
         vision_config={
             "depth": scratch["vision_layers"],
@@ -62,7 +53,44 @@ def scratch_model(scratch: Mapping, processor, image_size: int, seed: int):
         eos_token_id=tokenizer.eos_token_id,
     )
     model = Qwen3VLForConditionalGeneration(config)
-    _start_attention(model)
+    return _ready(model, model.model.language_model, tokenizer)
+
+
+def scratch_text_model(scratch: Mapping, tokenizer, seed: int):
+    """A new Qwen3 model, which reads only text, for a tokenizer made here. The vision sizes are not used."""
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    torch.manual_seed(seed)
+    rope = {"rope_type": "default", "rope_theta": 10000.0}
+    config = Qwen3Config(
+        **_language(scratch, tokenizer),
+        rope_parameters=rope,
+        tie_word_embeddings=False,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    model = Qwen3ForCausalLM(config)
+    return _ready(model, model.model, tokenizer)
+
+
+def _language(scratch: Mapping, tokenizer) -> dict:
+    """The sizes of the language part, as both configurations call them."""
+    return {
+        "vocab_size": len(tokenizer),
+        "hidden_size": scratch["hidden_size"],
+        "intermediate_size": scratch["intermediate_size"],
+        "num_hidden_layers": scratch["layers"],
+        "num_attention_heads": scratch["heads"],
+        "num_key_value_heads": scratch["heads"],
+        "head_dim": scratch["hidden_size"] // scratch["heads"],
+        "max_position_embeddings": 4096,
+        "initializer_range": scratch["initializer_range"],
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+
+
+def _ready(model, language, tokenizer):
+    """The new model with its attention started and the tokens at which it stops."""
+    _start_attention(language)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     return model
@@ -74,7 +102,7 @@ LOOK_BACK = ((3, 2), (1, 3), (6, 7), (6, 1))
 
 
 @torch.no_grad()
-def _start_attention(model) -> None:
+def _start_attention(text) -> None:
     """Gives attention a start from which looking a word up in a list takes off within 200 steps, not
     thousands.
 
@@ -83,7 +111,6 @@ def _start_attention(model) -> None:
     embeddings share a constant part for those two to read, and layers write little at first, so that tokens
     stay recognizable.
     """
-    text = model.model.language_model
     text.embed_tokens.weight.normal_(0.25, 0.5)
     for layer, offsets in zip(text.layers, LOOK_BACK, strict=False):
         attention = layer.self_attn
@@ -114,36 +141,42 @@ def scratch_processor(scratch: Mapping, sentences: Iterable[str]):
     area = {"shortest_edge": (2 * patch) ** 2, "longest_edge": 4096 * patch**2}
     half = [0.5, 0.5, 0.5]
     images = Qwen2VLImageProcessor(patch_size=patch, merge_size=2, size=area, image_mean=half, image_std=half)
-    tokenizer = _word_tokenizer(sentences, scratch["vocabulary"])
-    tokenizer.chat_template = _QWEN3_VL_CHAT
+    tokenizer = _word_tokenizer(sentences, scratch["vocabulary"], TURNS + PICTURES)
     videos = Qwen3VLVideoProcessor(patch_size=patch, merge_size=2)
-    return Qwen3VLProcessor(images, tokenizer, videos, chat_template=_QWEN3_VL_CHAT)
+    return Qwen3VLProcessor(images, tokenizer, videos, chat_template=tokenizer.chat_template)
 
 
-# Qwen3-VL's turn format, with the assistant's tokens marked for the loss.
-_QWEN3_VL_CHAT = """\
+def scratch_tokenizer(scratch: Mapping, sentences: Iterable[str]):
+    """The tokenizer of `scratch_processor` for a model that reads only text."""
+    return _word_tokenizer(sentences, scratch["vocabulary"], TURNS)
+
+
+TURNS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+PICTURES = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
+
+# Qwen3-VL's turn format.
+_CHAT = """\
 {%- for message in messages -%}
 {{- '<|im_start|>' + message.role + '\\n' -}}
-{%- if message.role == 'assistant' -%}
-{%- generation -%}{{- message.content + '<|im_end|>' -}}{%- endgeneration -%}
-{%- elif message.content is string -%}
-{{- message.content + '<|im_end|>' -}}
+{%- if message.content is string -%}
+{{- message.content -}}
 {%- else -%}
 {%- for part in message.content -%}
-{%- if part.type == 'image' -%}{{- '<|vision_start|><|image_pad|><|vision_end|>' -}}{%- else -%}{{- part.text
--}}{%- endif -%} {%- endfor -%} {{- '<|im_end|>' -}} {%- endif -%} {{- '\\n' -}} {%- endfor -%} {%- if
-add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}
+{{- '<|vision_start|><|image_pad|><|vision_end|>' if part.type == 'image' else part.text -}}
+{%- endfor -%}
+{%- endif -%}
+{{- '<|im_end|>\\n' -}}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}
 """
 
 
-def _word_tokenizer(sentences: Iterable[str], limit: int):
+def _word_tokenizer(sentences: Iterable[str], limit: int, special: Sequence[str]):
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
     split = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     words = sorted({word for sentence in sentences for word, _ in split.pre_tokenize_str(sentence)})
-    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>"]
-    special += ["<|image_pad|>", "<|video_pad|>"]
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     words = [word for word in words if word not in alphabet]
     if len(special) + len(alphabet) + len(words) > limit:
@@ -154,7 +187,9 @@ def _word_tokenizer(sentences: Iterable[str], limit: int):
     pieces = [(token, -20.0) for token in alphabet] + [(word, -1.0) for word in words]
     tokenizer = Tokenizer(models.Unigram(pieces, unk_id=0, byte_fallback=False))
     tokenizer.pre_tokenizer, tokenizer.decoder = split, decoders.ByteLevel()
-    tokenizer.add_special_tokens(special)
-    return PreTrainedTokenizerFast(
+    tokenizer.add_special_tokens(list(special))
+    whole = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="<|endoftext|>", eos_token="<|im_end|>", model_max_length=4096
     )
+    whole.chat_template = _CHAT
+    return whole

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from mmrc_helpers.dynamics.points import spread
 from mmrc_helpers.dynamics.prober import Prober, merge, snapshot_folder
 from mmrc_helpers.execution import worker
 from mmrc_helpers.models import load
@@ -23,14 +24,13 @@ def main(folder: Path) -> None:
         torch.set_num_threads(1)  # sums then run in the same order for any number of processes
     trained, data = folders.input_folder(folder, "train"), folders.input_folder(folder, "data")
     points = files.read_json(trained / "dynamics" / "points.json")
-    compared = points.spread([point["step"] for point in points], params["dynamics"]["gradients"])
+    compared = spread([point["step"] for point in points], params["dynamics"]["gradients"])
     weights, _ = load.starting_point(folder, recipe)
     first = snapshot_folder(trained, points[0]["step"])
     model = load.load_model(weights, params["model"], first, trainable=True).to(device)
     load.choose_attention(model, device)
     processor = load.load_processor(weights, params["model"])
-    batch = machine["micro_batch"]
-    prober = Prober(model, processor, data, params["train"], params["dynamics"], device, batch)
+    prober = Prober(model, processor, data, params, device, machine)
     for number, point in enumerate(points, 1):
         load.load_adapter(model, snapshot_folder(trained, point["step"]))
         prober.write(folder, point, point["step"] in compared, anew=False)

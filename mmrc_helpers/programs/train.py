@@ -1,36 +1,32 @@
-"""Train one phase: `deepspeed --module mmrc_helpers.programs.train FOLDER`, where FOLDER holds recipe.json.
+"""Train one phase: `deepspeed --module mmrc_helpers.programs.train FOLDER`; FOLDER holds recipe.json."""
 
-TRL's SFTTrainer does the training. What is ours is the order of the rows, the loss mask and, while the vision
-part is frozen, features in place of pixels.
-"""
-
-import math
-import os
-import shutil
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
-import deepspeed
-import torch
-from accelerate.utils import broadcast_object_list
-from datasets import Dataset
-from transformers import TrainerCallback, set_seed
-from trl import SFTConfig, SFTTrainer
+from transformers import set_seed
 
 from mmrc_helpers.dynamics.prober import merge
 from mmrc_helpers.dynamics.watch import Watch
-from mmrc_helpers.errors import UserError
 from mmrc_helpers.execution import worker
-from mmrc_helpers.models import load
-from mmrc_helpers.models.encode import Encoder, Pictures, Tokens
-from mmrc_helpers.models.scratch import scratch_model, scratch_processor
+from mmrc_helpers.models import load, scratch
+from mmrc_helpers.models.encode import Encoder, Tokens
+from mmrc_helpers.models.features import open_pictures, place_of
 from mmrc_helpers.store import files, folders
-from mmrc_helpers.study.runs import micro_batch
-from mmrc_helpers.tasks.records import Row, exposure, read_examples, training_rows
-from mmrc_helpers.training import checkpoints
-from mmrc_helpers.training.optimizers import make_optimizer, rate_at
-from mmrc_helpers.worlds.people import cast as world
+from mmrc_helpers.store.pictures import Shards
+from mmrc_helpers.tasks.example import answer_of, pictures_of
+from mmrc_helpers.tasks.rows import Row, Task, chats_of, exposure, taken
+from mmrc_helpers.training import METHODS
+from mmrc_helpers.training.phase import (
+    Metrics,
+    Phase,
+    arguments_of,
+    begin_exchange,
+    check_lengths,
+    start_again,
+)
+from mmrc_helpers.worlds import WORLDS, Data, World
+from mmrc_helpers.worlds.folder import read_data
 
 
 def main(folder: Path) -> dict:
@@ -38,75 +34,114 @@ def main(folder: Path) -> dict:
     and with a dynamics section what probes or snapshots saw on the way. Returns the seconds they took."""
     recipe = folders.read_recipe(folder)
     train, machine, seed = recipe["params"]["train"], recipe["machine"], recipe["seed"]
-    data = folders.input_folder(folder, "data")
     device = load.device_of(machine)
     load.check_precision(train, device)
     set_seed(seed)  # the trainer's own seeding comes after the adapter's first weights
-    if worker.world_size() == 1 and not machine["deepspeed"]:
-        for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
-            os.environ.pop(name, None)  # else a launcher's single process is wrapped for exchange with none
-    examples = [e for e in read_examples(data / "examples.jsonl") if e.split == "train"]
+    source = folders.input_folder(folder, "data")
+    world, data = world_of(source), read_data(source, "train")
     processor = start_processor(folder, recipe)
-    rows = training_rows(examples, train, seed, answer_cost(processor))
+    rows = rows_of(world, data, train, seed, processor)
     train = {**train, "steps": len(rows) // train["batch"]}
     # ZeRO-3 takes effect with the arguments: what is loaded comes in shards, what is made here is made whole.
     model = start_model(folder, recipe, processor) if _is_new(recipe) else None
-    arguments = training_arguments(folder, train, machine, seed)
+    arguments = arguments_of(folder, train, machine, seed)
+    begin_exchange(machine, arguments["use_cpu"])
     model = model or start_model(folder, recipe, processor)
     load.choose_attention(model, device)
-    names = sorted({name for row in rows if not row.twin for e in row.examples for name in e.images})
-    people = files.read_json(data / "people.json")
-    encoder = Encoder(
-        processor, Pictures(data / "images", names, processor), {p["group"]: p["description"] for p in people}
-    )
-    different = list(dict.fromkeys(rows))
-    chats = [encoder.chat(row.examples, twin=row.twin) for row in different]
-    tokens_of = dict(zip(different, encoder.tokens(chats), strict=True))
-    tokens = [tokens_of[row] for row in rows]
+    encoder = Encoder(processor, pictures_for(rows, source, processor, model, train, machine, device))
+    tokens = tokens_of(rows, encoder)
     check_lengths(tokens, train["max_length"])
     if worker.rank() == 0:
-        files.write_json(
-            folder / "exposure.json", exposure(rows, [int(t.supervised_T.sum()) for t in tokens])
-        )
-        files.write_json(folder / "batch.json", sample_batch(rows, tokens, processor))
-    if train["freeze_vision"]:
-        vision = load.vision_part(model)
-        vision.requires_grad_(False)
-        if machine["zero"] != "3":  # whose shards only come together inside a training step
-            encoder.pictures.freeze(load.base_model(model).to(device), device)
-    ordered = by_length_in_batches(tokens, train["batch"])
+        write_samples(folder, rows, tokens, processor, world)
     watch = Watch(folder, recipe, model, processor, rows, tokens)
-    trainer = PhaseTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=Dataset.from_dict({"row": range(len(tokens))}),
-        data_collator=lambda batch: encoder.batch([ordered[item["row"]] for item in batch]),
-        processing_class=processor.tokenizer,
-        callbacks=[Metrics(folder, rows, tokens, train["batch"]), watch],
-        phase=train,
-        layout=checkpoints.layout_of(machine, worker.world_size()),
-        keep=machine["keep_checkpoints"],
-    )
+    callbacks = [Metrics(folder, tokens, train["batch"]), watch]
+    settings = (folder, train, machine, seed, callbacks, arguments)
+    phase = Phase(*settings, model, processor, encoder, rows, tokens, world.grade)
+    trainer = METHODS[train["method"]["name"]].trainer(phase)
     trainer.train(resume_from_checkpoint=start_again(trainer, folder))
     trainer.accelerator.wait_for_everyone()
+    save(trainer, folder, train, processor)
+    if worker.rank() == 0 and watch.prober:
+        merge(folder)
+    return {"probe_seconds": round(watch.seconds, 2)} if watch.points else {}
+
+
+def world_of(source: Path) -> World:
+    """The world whose data lies in a stage folder."""
+    return WORLDS[folders.read_recipe(source)["params"]["world"]["name"]]
+
+
+def rows_of(world: World, data: Data, train: Mapping, seed: int, processor) -> list[Row]:
+    """The phase's rows in training order."""
+    kind = METHODS[train["method"]["name"]].rows
+    if kind in ("chats", "tasks"):
+        stream = world.teach(data, train["teach"], seed)
+    else:
+        stream = world.pairs(data, train["teach"], seed, kind.removesuffix("s"))
+    if kind == "tasks":
+        stream = (Task(chat.turns[:-1], chat.examples[-1], chat.replayed) for chat in stream)
+    return taken(stream, train["batch"], train["steps"], train["taught_tokens"], answer_cost(processor))
+
+
+def answer_cost(processor) -> Callable[[Row], int]:
+    """Counts the supervised tokens of a row: its answers' own and the ends of their turns."""
+    encode = getattr(processor, "tokenizer", processor).encode
+
+    @cache
+    def cost(answer: str) -> int:
+        return len(encode(answer, add_special_tokens=False)) + 1
+
+    return lambda row: sum(cost(answer_of(e)) for chat in chats_of(row) for e in chat.examples)
+
+
+def pictures_for(rows, source: Path, processor, model, train: Mapping, machine: Mapping, device):
+    """The pictures of all rows: as features while the vision part is frozen, else as pixels."""
+    names = sorted({name for row in rows for chat in chats_of(row) for name in pictures_of(chat.turns)})
+    frozen = train["freeze_vision"] and machine["zero"] != "3"  # whose shards come together only in a step
+    if train["freeze_vision"] and (vision := load.vision_part(model)) is not None:
+        vision.requires_grad_(False)
+    vision = load.base_model(model) if frozen else None
+    return open_pictures(Shards(source), names, processor, vision, device, *place_of(machine))
+
+
+def tokens_of(rows: list[Row], encoder: Encoder) -> list[tuple[Tokens, ...]]:
+    """The tokens of every conversation of every row; equal conversations are read once."""
+    chats = [tuple(chat.turns for chat in chats_of(row)) for row in rows]
+    complete = not isinstance(rows[0], Task)
+    different = list(dict.fromkeys(turns for row in chats for turns in row))
+    known = dict(zip(different, encoder.tokens(different, complete), strict=True))
+    return [tuple(known[turns] for turns in row) for row in chats]
+
+
+def write_samples(
+    folder: Path, rows: list[Row], tokens: list, processor, world: World, count: int = 4
+) -> None:
+    """What the phase shows (exposure.json) and its first rows as the trainer sees them (batch.json): token
+    texts, which carry loss, and their pictures."""
+    decode = getattr(processor, "tokenizer", processor).decode
+    shown = [
+        {
+            "tokens": [decode([token]) for token in row.ids_T.tolist()],
+            "mask": row.supervised_T.astype(int).tolist(),
+            "images": list(row.pictures),
+        }
+        for of_row in tokens[:count]
+        for row in of_row
+    ]
+    files.write_json(folder / "batch.json", shown)
+    supervised = [sum(int(t.supervised_T.sum()) for t in row) for row in tokens]
+    facets = [name for name in world.facets if name in world.cells or name == "topic"]
+    files.write_json(folder / "exposure.json", exposure(rows, supervised, facets))
+
+
+def save(trainer, folder: Path, train: Mapping, processor) -> None:
+    """Writes the adapter, or the whole model with its processor."""
     saved = folder / ("adapter" if train["lora_r"] else "model")
     trainer.save_model(str(saved))
     if worker.rank() == 0:
         (saved / "training_args.bin").unlink()  # a pickle; recipe.json says the same
         if not train["lora_r"]:
             processor.save_pretrained(folder / "model")
-        if watch.prober:
-            merge(folder)
-    return {"probe_seconds": round(watch.seconds, 2)} if watch.points else {}
-
-
-def start_again(trainer: "PhaseTrainer", folder: Path) -> str | None:
-    """The checkpoint that all processes go on from, as rank 0 finds it; None without one."""
-    found = [None]
-    if worker.rank() == 0:
-        whole = checkpoints.newest_whole(folder / "checkpoints", trainer.layout, worker.warn)
-        found = [str(whole) if whole else None]
-    return broadcast_object_list(found)[0]
 
 
 def start_processor(folder: Path, recipe: Mapping):
@@ -114,16 +149,24 @@ def start_processor(folder: Path, recipe: Mapping):
     if not _is_new(recipe):
         return load.load_processor(load.starting_point(folder, recipe)[0], recipe["params"]["model"])
     made = folders.read_recipe(folders.input_folder(folder, "data"))
-    sentences = world.sentences(world.cast(made["params"]["data"], made["seed"]), made["params"]["data"])
-    return scratch_processor(recipe["params"]["model"]["scratch"], sentences)
+    world = made["params"]["world"]
+    sentences = WORLDS[world["name"]].sentences(world["facts"], made["seed"])
+    sizes = recipe["params"]["model"]["scratch"]
+    make = scratch.scratch_tokenizer if sizes["kind"] == "qwen3" else scratch.scratch_processor
+    return make(sizes, sentences)
 
 
 def start_model(folder: Path, recipe: Mapping, processor):
     """The model that a phase starts from, with a trainable adapter when the phase wants one."""
     model_params, train = recipe["params"]["model"], recipe["params"]["train"]
     if _is_new(recipe):
-        data = folders.read_recipe(folders.input_folder(folder, "data"))["params"]["data"]
-        model = scratch_model(model_params["scratch"], processor, data["image_size"], recipe["seed"])
+        sizes, seed = model_params["scratch"], recipe["seed"]
+        if sizes["kind"] == "qwen3":
+            model = scratch.scratch_text_model(sizes, processor, seed)
+        else:
+            facts = folders.read_recipe(folders.input_folder(folder, "data"))["params"]["world"]["facts"]
+            side = facts["image_size"] if "image_size" in facts else max(facts["picture"])
+            model = scratch.scratch_model(sizes, processor, side, seed)
     else:
         weights, adapter = load.starting_point(folder, recipe)
         model = load.load_model(weights, model_params, adapter, trainable=True)
@@ -135,143 +178,6 @@ def start_model(folder: Path, recipe: Mapping, processor):
 def _is_new(recipe: Mapping) -> bool:
     """Whether the phase is the first of a model that is made here."""
     return recipe["params"]["model"]["source"] == "scratch" and "model" not in recipe["inputs"]
-
-
-def answer_cost(processor) -> Callable[[str], int]:
-    """Counts the supervised tokens of an answer: its own and the end of the turn."""
-    return cache(lambda answer: len(processor.tokenizer.encode(answer, add_special_tokens=False)) + 1)
-
-
-def check_lengths(tokens: list[Tokens], limit: int) -> None:
-    """UserError when a row is longer than `train.max_length`: cutting it would cut pictures or answers."""
-    longest = max(map(_length, tokens))
-    if longest > limit:
-        raise UserError(
-            f"train.max_length: the longest row has {longest} tokens, the limit is {limit}; "
-            "raise it or lower train.turns"
-        )
-
-
-def by_length_in_batches(tokens: list[Tokens], batch: int) -> list[Tokens]:
-    """The rows of every global batch from short to long, so that its micro-batches hold little padding; the
-    batch's gradient is the same."""
-    starts = range(0, len(tokens), batch)
-    return [row for first in starts for row in sorted(tokens[first : first + batch], key=_length)]
-
-
-def _length(row: Tokens) -> int:
-    return len(row.ids_T)
-
-
-def sample_batch(rows: list[Row], tokens: list[Tokens], processor, count: int = 4) -> list[dict]:
-    """The first rows as the trainer sees them: token texts, which carry loss, and their pictures."""
-    decode = processor.tokenizer.decode
-    return [
-        {
-            "tokens": [decode([token]) for token in row_tokens.ids_T.tolist()],
-            "mask": row_tokens.supervised_T.astype(int).tolist(),
-            "images": list(row_tokens.pictures),
-            "replayed": row.replayed,
-        }
-        for row, row_tokens in zip(rows[:count], tokens[:count], strict=True)
-    ]
-
-
-def training_arguments(folder: Path, train: Mapping, machine: Mapping, seed: int) -> SFTConfig:
-    """Trainer settings; gradient accumulation follows from the global batch, an uneven division is a
-    UserError."""
-    processes = worker.world_size()
-    micro = micro_batch(train["batch"], processes, machine["micro_batch"])
-    arguments = SFTConfig(
-        output_dir=str(folder / "checkpoints"),
-        max_steps=train["steps"],
-        per_device_train_batch_size=micro,
-        gradient_accumulation_steps=train["batch"] // (processes * micro),
-        max_grad_norm=train["max_grad_norm"],
-        bf16=train["precision"] == "bf16",
-        fp16=train["precision"] == "fp16",
-        use_cpu=not torch.cuda.is_available() or machine["accelerator"] == "cpu",
-        gradient_checkpointing=machine["gradient_checkpointing"],
-        deepspeed=machine["deepspeed"] or None,
-        logging_steps=machine["log_steps"],
-        save_steps=machine["save_steps"],
-        seed=seed,
-        train_sampling_strategy="sequential",  # the rows already lie in training order
-        max_length=None,
-        dataset_kwargs={"skip_prepare_dataset": True},
-        remove_unused_columns=False,
-        dataloader_pin_memory=False,
-        report_to="none",
-        disable_tqdm=True,
-    )
-    if machine["deepspeed"]:
-        # ZeRO-3 wants to know the processes when it loads a model, before the trainer introduces them.
-        deepspeed.init_distributed("gloo" if arguments.use_cpu else "nccl")
-    return arguments
-
-
-class PhaseTrainer(SFTTrainer):
-    """TRL's trainer with the phase's optimizer and rate schedule, and with checkpoints that are sealed."""
-
-    def __init__(self, *args, phase: Mapping, layout: Mapping, keep: int, **kwargs):
-        self.phase, self.layout, self.keep = phase, layout, keep
-        super().__init__(*args, **kwargs)
-
-    def _save_checkpoint(self, model, trial):
-        folder, step = Path(self.args.output_dir), self.state.global_step
-        if worker.rank() == 0:  # what an earlier attempt left of it must not mix with the new
-            shutil.rmtree(folder / f"checkpoint-{step}", ignore_errors=True)
-        self.accelerator.wait_for_everyone()
-        super()._save_checkpoint(model, trial)
-        self.accelerator.wait_for_everyone()  # every process has written its part
-        if worker.rank() == 0:
-            checkpoints.seal(folder / f"checkpoint-{step}", self.layout)
-            checkpoints.keep_newest(folder, step, self.keep)
-
-    def create_optimizer(self, model=None):
-        if self.optimizer is None:
-            self.optimizer = make_optimizer(self.model, self.phase)
-        return self.optimizer
-
-    def create_scheduler(self, num_training_steps: int, optimizer=None):
-        if self.lr_scheduler is None:
-            share = lambda step: rate_at(step, self.phase)  # noqa: E731  (LambdaLR wants a callable)
-            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, share)
-        return self.lr_scheduler
-
-
-class Metrics(TrainerCallback):
-    """Writes metrics.jsonl and the progress line from what the trainer logs."""
-
-    def __init__(self, folder: Path, rows: list[Row], tokens: list[Tokens], batch: int):
-        self.path, self.batch = folder / "metrics.jsonl", batch
-        self.lengths = torch.tensor([[len(t.ids_T), int(t.supervised_T.sum())] for t in tokens]).cumsum(0)
-
-    def on_train_begin(self, args, state, control, **kwargs):
-        if state.is_world_process_zero:  # the steps since the checkpoint are done, and logged, again
-            rows = files.resume_jsonl(self.path)
-            files.write_jsonl(self.path, [row for row in rows if row["step"] <= state.global_step])
-
-    def on_step_end(self, args, state, control, **kwargs):
-        worker.progress(state.global_step, state.max_steps)
-
-    def on_log(self, args, state, control, logs=None, **kwargs):
-        if state.is_world_process_zero and "loss" in logs and math.isfinite(logs["loss"]):
-            seen, supervised = self.lengths[
-                min(state.global_step * self.batch, len(self.lengths)) - 1
-            ].tolist()
-            row = {
-                "step": state.global_step,
-                "loss": logs["loss"],
-                "token_accuracy": logs.get("mean_token_accuracy"),
-                "entropy": logs.get("entropy"),
-                "learning_rate": logs["learning_rate"],
-                "grad_norm": logs.get("grad_norm"),
-                "tokens": seen,
-                "supervised_tokens": supervised,
-            }
-            files.append_jsonl(self.path, [row])
-            worker.progress(state.global_step, state.max_steps, loss=logs["loss"])
 
 
 if __name__ == "__main__":

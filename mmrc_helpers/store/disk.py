@@ -6,14 +6,18 @@ import ctypes
 import errno
 import hashlib
 import os
+import pwd
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from mmrc_helpers.errors import UserError, show
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
+NOT_OFFERED = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)  # some network and user-space file systems
 
 
 def sizes_and_sums(folder: Path) -> dict[str, list]:
@@ -30,8 +34,16 @@ def unlike(folder: Path, files: Mapping[str, Sequence]) -> list[str]:
         if not path.is_file():
             problems.append(f"{show(path)} is missing")
         elif path.stat().st_size != size or checksum(path) != written:
-            problems.append(f"{show(path)} is not what was written")
+            problems.append(f"{show(path)} is not what was written{_line_ends(path, written)}")
     return problems
+
+
+def _line_ends(path: Path, written: str) -> str:
+    """The cause, if a text went through a tool for Windows: its line ends are others, and nothing else is."""
+    content = path.read_bytes() if path.stat().st_size < 1e8 else b""
+    if hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest() != written:
+        return ""
+    return ": its line ends were changed (git's core.autocrlf, or an editor)"
 
 
 def checksum(path: Path) -> str:
@@ -52,10 +64,20 @@ def sync(folder: Path) -> None:
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor):
+        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) and ctypes.get_errno() not in NOT_OFFERED:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(folder))
     finally:
         os.close(descriptor)
+
+
+def sync_file(file: IO) -> None:
+    """Returns when what was written to an open file has reached the disk."""
+    file.flush()
+    try:
+        os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno not in NOT_OFFERED:
+            raise
 
 
 def size(folder: Path) -> int:
@@ -84,14 +106,30 @@ def full(folder: Path) -> UserError:
 
 
 @contextlib.contextmanager
-def naming_a_full_disk(folder: Path) -> Iterator[None]:
-    """Turns the system's word about a full disk into a UserError that names the folder and the cure."""
+def writing_into(folder: Path) -> Iterator[None]:
+    """Turns the system's word about a full disk, or about files that are somebody else's, into a UserError
+    that names the file and the cure."""
     try:
         yield
     except OSError as error:
-        if error.errno not in FULL:
-            raise
-        raise full(folder) from error
+        if error.errno in FULL:
+            raise full(folder) from error
+        if error.errno in DENIED:
+            raise _denied(folder / (error.filename or ""), error.strerror) from error
+        raise
+
+
+def _denied(path: Path, why: str) -> UserError:
+    """The error that says whose a file is that we may not use."""
+    place = next(place for place in (path, *path.parents) if os.access(place, os.F_OK))
+    owner = name = place.stat().st_uid
+    with contextlib.suppress(KeyError):  # in a container, a user may have no name
+        name = pwd.getpwuid(owner).pw_name
+    whose = "" if owner == os.geteuid() else f"; it is user {name}'s"
+    return UserError(
+        f"cannot use {show(path)} ({why}{whose}); have it opened to you (chmod -R g+rwX, and umask 002 from "
+        "then on), or set MMRC_ARTIFACTS to a folder of yours"
+    )
 
 
 def _existing(folder: Path) -> Path:

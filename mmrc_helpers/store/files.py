@@ -2,28 +2,41 @@
 
 import json
 import os
+import shlex
+import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mmrc_helpers.errors import UserError, show
+from mmrc_helpers.store import disk
 from mmrc_helpers.store.keys import plain
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def artifacts_root() -> Path:
-    """The folder of everything generated: MMRC_ARTIFACTS, or artifacts/ in the repository."""
-    return Path(os.environ.get("MMRC_ARTIFACTS") or REPOSITORY / "artifacts").absolute()
+    """The folder of everything generated: MMRC_ARTIFACTS, or artifacts/ in the repository. It is the same
+    folder for every process, wherever that was started: a relative one lies in the repository, and ~ and
+    $NAME mean what they mean in a shell. Raises UserError if one of them means nothing."""
+    given = os.environ.get("MMRC_ARTIFACTS", "")
+    name = given.strip()
+    if len(name) > 1 and name[0] == name[-1] and name[0] in "\"'":  # quotes that no shell has taken off
+        name = name[1:-1]
+    meant = os.path.expanduser(os.path.expandvars(name))
+    if meant.startswith("~") or "$" in meant:
+        raise UserError(
+            f"MMRC_ARTIFACTS: {given} names no folder here; write the whole path, such as /scratch/me"
+        )
+    return Path(os.path.normpath(REPOSITORY / (meant or "artifacts")))
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a whole text file or nothing: beside it, then synced and renamed."""
+def write_text(path: Path, text: str | Iterable[str]) -> None:
+    """Writes a whole text file, given whole or in pieces, or nothing: beside it, then synced and renamed."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with beside.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+            file.writelines([text] if isinstance(text, str) else text)
+            disk.sync_file(file)
         beside.replace(path)
     except BaseException:
         beside.unlink(missing_ok=True)
@@ -53,7 +66,7 @@ def read_json(path: Path):
 
 def write_jsonl(path: Path, rows: Iterable[Mapping]) -> None:
     """Writes a whole JSONL file or nothing."""
-    write_text(path, "".join(map(_line, rows)))
+    write_text(path, map(_line, rows))
 
 
 def _line(row: Mapping) -> str:
@@ -64,8 +77,7 @@ def append_jsonl(path: Path, rows: Iterable[Mapping]) -> None:
     """Adds rows to a JSONL file and syncs it."""
     with path.open("a", encoding="utf-8") as file:
         file.writelines(map(_line, rows))
-        file.flush()
-        os.fsync(file.fileno())
+        disk.sync_file(file)
 
 
 def read_jsonl(path: Path) -> list[dict]:
@@ -105,8 +117,29 @@ def make_folder(path: Path) -> None:
 
 
 def mend(folder: Path) -> str:
-    """The command that mends a stage folder of which this is a part."""
+    """The command that mends a stage folder of which this is a part; what git has is never to be removed."""
     root = artifacts_root()
     if folder.is_relative_to(root) and len(folder.relative_to(root).parts) > 2:
         folder = root.joinpath(*folder.relative_to(root).parts[:2])
-    return f"to make it again: rm -r {show(folder)}, then run the study"
+    if is_committed(folder):
+        place = shlex.quote(str(folder.relative_to(REPOSITORY)))
+        return f"to restore it: git -C {shlex.quote(str(REPOSITORY))} checkout -- {place}"
+    return f"to make it again: rm -r {shlex.quote(show(folder))}, then run the study"
+
+
+def is_committed(folder: Path) -> bool:
+    """Whether git tracks files in a folder of the repository, as it does for the embedded model; also of one
+    that the working tree has lost."""
+    if not folder.is_relative_to(REPOSITORY):
+        return False
+    return bool(git("ls-files", "--", str(folder)))
+
+
+def git(*arguments: str) -> str:
+    """What git says about the repository; empty where there is no git or no repository."""
+    # Of a checkout that belongs to somebody else, as in containers, git says nothing unless it is told to.
+    command = ["git", "-c", "safe.directory=*", "-C", str(REPOSITORY), *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, encoding="utf-8").stdout.strip()
+    except FileNotFoundError:
+        return ""

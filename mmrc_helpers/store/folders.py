@@ -2,20 +2,22 @@
 finished, so a folder without .part is whole; what was killed in between is continued or begun anew."""
 
 import contextlib
-import fcntl
+import errno
+import math
 import os
 import platform
 import shutil
 import socket
-import subprocess
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatch
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
 from mmrc_helpers.errors import UserError, show
-from mmrc_helpers.store import disk, files
+from mmrc_helpers.store import disk, files, locks
 from mmrc_helpers.store.keys import plain
 
 RECORDED = (
@@ -69,17 +71,13 @@ def claim(folder: Path, echo: Callable[[str], None] = print, wait: bool = True) 
     A claim is a lock of the operating system, so it ends with its owner, however that dies. The locked file
     tells those who wait who the owner is; it stays, because a lock on a removed file excludes nobody. Raises
     BlockingIOError if it is taken and `wait` is false."""
-    path = files.artifacts_root() / ".claims" / f"{folder.parent.name}-{folder.name}"
+    path = _claim_file(folder)
     files.make_folder(path.parent)
-    with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if not wait:
-                raise
-            file.seek(0)
-            echo(f"waiting for {show(folder)}, which {file.read() or 'another process'} is making")
-            fcntl.flock(file, fcntl.LOCK_EX)
+
+    def waiting(owner: str) -> None:
+        echo(f"waiting for {show(folder)}, which {owner or 'another process'} is making")
+
+    with locks.locked(path, math.inf if wait else 0, waiting, lambda: _warn_alone(path.parent)) as file:
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()} (since {time.strftime('%F %T')})")
         file.flush()
@@ -89,11 +87,18 @@ def claim(folder: Path, echo: Callable[[str], None] = print, wait: bool = True) 
 
 def is_claimed(folder: Path) -> bool:
     """Whether a living process has claimed the stage at this moment."""
-    try:
-        with claim(folder, wait=False):
-            return False
-    except BlockingIOError:
-        return True
+    return locks.is_locked(_claim_file(folder))
+
+
+def _claim_file(folder: Path) -> Path:
+    return files.artifacts_root() / ".claims" / f"{folder.parent.name}-{folder.name}"
+
+
+@lru_cache(maxsize=8)  # said once in a process
+def _warn_alone(place: Path) -> None:
+    print(
+        f"warning: {show(place)} has a file system without locks: run studies there on one machine at a time"
+    )
 
 
 def part_of(folder: Path) -> Path:
@@ -129,11 +134,61 @@ def finish(part: Path, made: Mapping) -> Path:
         "packages": _packages(),
     }
     files.write_json(part / "made.json", {**content, "files": disk.sizes_and_sums(part)})
+    _open_to_readers(part)
     disk.sync(part)
     folder = part.with_name(part.name.removesuffix(".part"))
     part.rename(folder)
     disk.sync(folder)
     return folder
+
+
+def _open_to_readers(part: Path) -> None:
+    """Gives all files the rights that the umask gave the folder: safetensors writes its own for one user
+    only."""
+    rights = part.stat().st_mode & 0o777
+    for path in part.rglob("*"):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        wanted = mode | (rights if path.is_dir() else rights & 0o666)
+        if wanted != mode:
+            with contextlib.suppress(PermissionError):  # another user's, of an earlier attempt
+                path.chmod(wanted)
+
+
+def is_in_repository(folder: Path) -> bool:
+    """Whether the repository has this stage finished, and `bring` would copy it from there."""
+    return not is_complete(folder) and is_complete(_own_of(folder))
+
+
+def lost_advice(folder: Path) -> str:
+    """The end of a sentence about a stage that has to be made: how to get it back, if only the working tree
+    lost it."""
+    return f"; git has it, {files.mend(_own_of(folder))}" if files.is_committed(_own_of(folder)) else ""
+
+
+def bring(folder: Path) -> bool:
+    """Copies a stage that the repository has finished, as it has the embedded model, into another artifacts
+    folder; to be called under its claim. Returns whether it is there now. Raises UserError if the
+    repository's is damaged, or if git has it and the working tree has lost it."""
+    own = _own_of(folder)
+    if is_complete(folder) or not (is_complete(own) or files.is_committed(own)):
+        return is_complete(folder)
+    for problem in damage(own) if is_complete(own) else [f"{show(own)} is missing; {files.mend(own)}"]:
+        raise UserError(problem)
+    beside = folder.with_name(f".{folder.name}")  # a name that no stage has
+    shutil.rmtree(beside, ignore_errors=True)
+    for path in own.rglob("*"):  # contents only: a read-only checkout's rights are not ours
+        if path.is_file():
+            copy = beside / path.relative_to(own)
+            files.make_folder(copy.parent)
+            shutil.copyfile(path, copy)
+    disk.sync(beside)
+    beside.rename(folder)
+    return True
+
+
+def _own_of(folder: Path) -> Path:
+    """Where a stage lies in the repository's own artifacts."""
+    return files.REPOSITORY / "artifacts" / folder.parent.name / folder.name
 
 
 def forget(folder: Path, wait: bool = True) -> None:
@@ -144,7 +199,15 @@ def forget(folder: Path, wait: bool = True) -> None:
             gone = path.with_name(f"{path.name}.gone")  # renamed first: half a folder is never complete
             shutil.rmtree(gone, ignore_errors=True)
             if path.exists():
-                path.rename(gone)
+                try:
+                    path.rename(gone)
+                except (
+                    OSError
+                ) as error:  # a folder of the image below a container's own layer cannot be renamed
+                    if error.errno != errno.EXDEV:
+                        raise
+                    (path / "made.json").unlink(missing_ok=True)
+                    gone = path
                 shutil.rmtree(gone)
 
 
@@ -214,17 +277,4 @@ def _packages() -> dict[str, str]:
 
 def _commit() -> str:
     """The git commit of the code, with + if files were changed since; empty outside a repository."""
-    command = [
-        "git",
-        "-C",
-        str(files.REPOSITORY),
-        "describe",
-        "--always",
-        "--abbrev=40",
-        "--dirty=+",
-        "--exclude=*",
-    ]
-    try:
-        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
-    except FileNotFoundError:
-        return ""
+    return files.git("describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*")

@@ -6,30 +6,20 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from mmrc_helpers.store import folders
+from mmrc_helpers.worlds import WORLDS
 
 SMALL_FILES = 16_000_000  # logs, metrics, manifests
-BLOCK = 4096  # a file takes whole blocks
 
 
 def estimate(kind: str, params: Mapping, inputs: Mapping[str, Path], machine: Mapping) -> int:
     """Bytes that a stage needs while it is made, its checkpoints included. `inputs` are finished folders."""
     if kind == "data":
-        return SMALL_FILES + _data(params["data"])
+        return SMALL_FILES + WORLDS[params["world"]["name"]].size(params["world"]["facts"])
     if kind == "train":
         return SMALL_FILES + _training(params, inputs, machine)
-    if kind == "eval":
-        return SMALL_FILES + _answers(folders.read_recipe(inputs["data"])["params"]["data"])
+    if kind == "eval":  # rows as written and, at the end, merged: less than twice the questions themselves
+        return SMALL_FILES + 2 * (inputs["data"] / "examples.jsonl").stat().st_size
     return SMALL_FILES
-
-
-def _data(data: Mapping) -> int:
-    """Pictures as large as raw RGB; 20 kB of questions per person and scene; 5 kB per text scene."""
-    people, views = data["background"] + data["novel"], data["train_views"] + data["test_views"]
-    pictures = (people * views + data["passers_by"]) * (3 * data["image_size"] ** 2 + BLOCK)
-    return (
-        pictures + 20_000 * people * data["train_scenes"] + 5_000 * (data["text_scenes"] + data["passers_by"])
-    )
 
 
 def _training(params: Mapping, inputs: Mapping[str, Path], machine: Mapping) -> int:
@@ -73,8 +63,3 @@ def _shapes(folder: Path) -> dict[str, list[int]]:
             header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
         found |= {name: tensor["shape"] for name, tensor in header.items() if name != "__metadata__"}
     return found
-
-
-def _answers(data: Mapping) -> int:
-    """40 kB for each person and repeated test: rows as written and, at the end, merged."""
-    return 40_000 * (data["background"] + data["novel"]) * data["test_repeats"]

@@ -1,246 +1,221 @@
-"""What a study file may say: the strict merge against base.yaml. A default is also the parameter's kind;
-BOUNDS and CHOICES hold what a kind cannot say. A violation is a UserError naming file, key and fix."""
+"""What a study file may say: the strict merge against base.yaml and the sections of the worlds and methods in
+use. A default is also the parameter's kind; the limits stand in its line's comment, `# [low..high]` or
+`# [one | of | these]`."""
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 import yaml
 
-from mmrc_helpers.errors import UserError, check_file_name, check_known, check_name, near_miss, show
+from mmrc_helpers.errors import (
+    UserError,
+    check_file_name,
+    check_name,
+    listed,
+    near_miss,
+    raise_all,
+    show,
+)
+from mmrc_helpers.store.keys import plain
+from mmrc_helpers.study.yaml_files import read_yaml, text_of
 
 # Words of a variable's name that mark a secret, and a URL that carries a password.
 SECRET = re.compile(
     r"(^|_)(TOKEN|KEY|APIKEY|SECRET|PASSWORD|PASSWD|PASS|CREDENTIALS?|AUTH)(_|$)", re.IGNORECASE
 )
 PASSWORD_IN_URL = re.compile(r"://[^/\s]*:[^/\s]*@")
+OPEN = ("machine.environment", "grpo.weights")  # mappings whose names are the user's own
+LIMITS = re.compile(r"#\s*\[([^\]]+)\]")
 
-CELLS = tuple(
-    f"{direction}/{format}" for direction in ("forward", "reverse") for format in ("free", "choice", "judge")
-)
-
-# Allowed values of strings (of every element, for lists of strings).
-CHOICES = {
-    "model.source": ("study", "folder", "scratch"),
-    "model.dtype": ("float32", "bfloat16", "float16"),
-    "data.world": ("people",),
-    "data.label": ("name", "descriptor"),
-    "train.method": ("sft",),
-    "train.cells": CELLS,
-    "train.optimizer": ("adamw", "muon"),
-    "train.schedule": ("linear", "constant"),
-    "train.precision": ("bf16", "fp16", "fp32"),
-    "evaluate.drops": ("image", "text"),
-    "dynamics.spacing": ("log", "even", "both"),
-    "machine.launcher": ("deepspeed", "torchrun", "python"),
-    "machine.accelerator": ("auto", "cpu", "cuda"),
-    "machine.zero": ("none", "0", "2", "3"),
-}
-
-# Mappings whose names are the user's own.
-OPEN = ("machine.environment",)
-
-# Smallest and largest value of every number, both allowed; None is no limit.
-BOUNDS = {
-    "model.scratch.hidden_size": (8, None),
-    "model.scratch.layers": (1, None),
-    "model.scratch.heads": (1, None),
-    "model.scratch.intermediate_size": (8, None),
-    "model.scratch.vocabulary": (300, None),  # 256 bytes and the special tokens must fit
-    "model.scratch.vision_width": (8, None),
-    "model.scratch.vision_layers": (1, None),
-    "model.scratch.vision_heads": (1, None),
-    "model.scratch.patch_size": (2, 64),
-    "model.scratch.initializer_range": (1e-6, 1.0),
-    "data.image_size": (16, 4096),
-    "data.background": (0, None),
-    "data.novel": (0, None),
-    "data.first_names": (1, None),
-    "data.last_names": (1, None),
-    "data.options": (2, 8),  # letters A to H
-    "data.train_views": (1, None),
-    "data.test_views": (1, None),
-    "data.passers_by": (0, None),
-    "data.train_scenes": (0, None),
-    "data.text_scenes": (0, None),
-    "data.test_repeats": (1, None),
-    "train.two_way": (0.0, 1.0),
-    "train.replay": (0.0, 1.0),
-    "train.replay_mix.portrait": (0.0, None),
-    "train.replay_mix.lineup": (0.0, None),
-    "train.replay_mix.recall": (0.0, None),
-    "train.replay_mix.twin": (0.0, None),
-    "train.replay_mix.attribute": (0.0, None),
-    "train.replay_mix.caption": (0.0, None),
-    "train.replay_mix.text": (0.0, None),
-    "train.replay_mix.roll_call": (0.0, None),
-    "train.replay_mix.in_context": (0.0, None),
-    "train.turns": (1, None),
-    "train.steps": (0, None),
-    "train.novel_tokens": (0, None),
-    "train.batch": (1, None),
-    "train.max_length": (16, None),
-    "train.learning_rate": (0.0, 10.0),
-    "train.muon_learning_rate": (0.0, 10.0),
-    "train.warmup_steps": (0, None),
-    "train.hold": (0.0, 1.0),
-    "train.final_rate": (0.0, 1.0),
-    "train.weight_decay": (0.0, 10.0),
-    "train.beta2": (0.0, 0.999999),
-    "train.max_grad_norm": (0.0, None),
-    "train.lora_r": (0, None),
-    "train.lora_alpha": (1, None),
-    "train.lora_dropout": (0.0, 0.999),
-    "machine.log_steps": (1, None),
-    "machine.save_steps": (1, None),
-    "machine.keep_checkpoints": (1, None),
-    "evaluate.batch": (1, None),
-    "evaluate.orders": (1, 8),
-    "evaluate.background": (0, None),
-    "evaluate.max_new_tokens": (1, None),
-    "dynamics.probes": (0, None),
-    "dynamics.examples": (1, None),
-    "dynamics.gradients": (0, None),
-    "machine.processes": (1, 1024),
-    "machine.micro_batch": (1, None),
-    "machine.threads": (0, None),
-    "machine.heartbeat_seconds": (5, None),
-}
+Limits = (
+    tuple[float | None, float | None] | tuple[str, ...]
+)  # lowest and highest, or the texts to choose from
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """Safe YAML in which a name given twice is an error instead of a silent last-one-wins."""
+@dataclass(frozen=True)
+class Known:
+    """Parameters that may be given: their defaults, nested, and the limits of some, by dotted name."""
 
-    def construct_mapping(self, node, deep=False):
-        seen = set()
-        for key_node, _ in node.value:
-            key = key_node.value
-            if isinstance(key, str) and key in seen:
-                raise UserError(f"{key} is given twice (line {key_node.start_mark.line + 1}); keep one")
-            seen.add(str(key))
-        return super().construct_mapping(node, deep)
+    defaults: Mapping
+    limits: Mapping[str, Limits] = field(default_factory=dict)
 
-
-def read_yaml(path: Path) -> dict:
-    """The mapping in a YAML file, safe-loaded. Raises UserError with the line if it is not one."""
-    try:
-        content = _parse(path.read_text(encoding="utf-8"))
-    except UserError as error:
-        raise UserError(f"{show(path)}: {error}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{show(path)}: not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise UserError(
-            f"{show(path)}: expected a mapping of sections such as train and data; got {content!r}"
-        )
-    return content
+    def at(self, prefix: str, section: Mapping, limits: Mapping[str, Limits]) -> "Known":
+        """With a section put at a dotted place."""
+        defaults = plain(self.defaults)
+        *outer, last = prefix.split(".")
+        inner = defaults
+        for name in outer:
+            inner = inner[name]
+        inner[last] = plain(section)
+        return Known(defaults, {**self.limits, **{f"{prefix}.{name}": of for name, of in limits.items()}})
 
 
-@lru_cache(maxsize=64)  # every run of a study reads the same few files
-def _parse(text: str):
-    return yaml.load(text, Loader=_StrictLoader)
+def read_known(path: Path) -> Known:
+    """The parameters that a file of defaults declares, one on each line."""
+    return Known(read_yaml(path), _limits(text_of(path)))
 
 
-def merge(known: Mapping, overrides: Mapping, file: Path, prefix: str = "") -> dict:
-    """`known` with `overrides` (nested or dotted names) in its place; `prefix` is the dotted name of `known`.
-    Raises UserError for a name that `known` lacks and for a value of another kind than its own."""
-    merged = dict(known)
-    for key, value in _nested(overrides, file, prefix).items():
-        if key not in known:
-            raise UserError(f"{show(file)}: {prefix}{key}: no such parameter{near_miss(key, known)}")
-        merged[key] = check_value(known[key], value, f"{prefix}{key}", file)
-    return merged
+@lru_cache(maxsize=64)
+def _limits(text: str) -> dict[str, Limits]:
+    lines, found = text.splitlines(), {}
+    for name, line in _places(yaml.compose(text, yaml.SafeLoader), ""):
+        if match := LIMITS.search(lines[line]):
+            found[name] = _parsed(match[1])
+    return found
 
 
-def _nested(overrides: Mapping, file: Path, prefix: str) -> dict:
-    """Dotted names as nested mappings: {"train.steps": 3} is {"train": {"steps": 3}}."""
-    nested: dict = {}
-    for key, value in overrides.items():
-        if not isinstance(key, str):
-            raise UserError(f"{show(file)}: {prefix}{key}: a name must be text; put it in quotes")
-        head, dot, rest = key.partition(".")
-        if not dot:
-            if head in nested:
-                raise UserError(
-                    f"{show(file)}: {prefix}{head}: given both whole and by dotted names; choose one"
-                )
-            nested[head] = value
-        else:
-            inner = nested.setdefault(head, {})
-            if not isinstance(inner, dict) or rest in inner:
-                raise UserError(f"{show(file)}: {prefix}{key}: given twice")
-            nested[head] = {**inner, rest: value}
-    return nested
+def _places(node, prefix: str):
+    """Dotted name and line of every parameter."""
+    for key, value in node.value:
+        name = f"{prefix}{key.value}"
+        yield name, key.start_mark.line
+        if isinstance(value, yaml.MappingNode):
+            yield from _places(value, f"{name}.")
 
 
-def check_value(default, value, key: str, file: Path):
-    """`value` if it is of the kind of `default` (an int may stand for a float), within bounds and choices."""
-    where = f"{show(file)}: {key}"
-    if key == "phases":
-        if not isinstance(value, list) or not all(isinstance(phase, Mapping) for phase in value):
-            raise UserError(f"{where}: expected a list of overrides of train, such as [{{}}]; got {value!r}")
-        return value
-    if isinstance(default, Mapping):
-        if not isinstance(value, Mapping):
-            raise UserError(f"{where}: expected a mapping of parameters; got {value!r}")
-        if key in OPEN:
-            return {**default, **_check_open_mapping(value, where)}
-        return merge(default, value, file, f"{key}.")
-    if isinstance(default, list):
-        return _check_list(default, value, key, where)
-    value = _check_kind(default, value, key, where)
-    _check_range(value, key, where)
-    return value
+def _parsed(text: str) -> Limits:
+    if ".." in text:
+        low, high = (float(end) if end.strip() else None for end in text.split(".."))
+        return (low, high)
+    return tuple(word.strip() for word in text.split("|"))
 
 
-def _check_list(default: list, value, key: str, where: str) -> list:
-    if not isinstance(value, list):
-        raise UserError(
-            f"{where}: expected a list such as [{', '.join(map(str, default[:2]))}]; got {value!r}"
-        )
-    for item in value:
-        if isinstance(item, Mapping | list) or item is None:
-            raise UserError(f"{where}: expected a flat list; got the element {item!r}")
-        if default:
-            _check_kind(default[0], item, key, where)
-        _check_range(item, key, where)
-    if len(set(value)) < len(value):
-        raise UserError(f"{where}: an element is given twice: {value!r}")
-    return value
+@dataclass
+class Merge:
+    """The strict merge of one file: what is wrong is collected, so that all of it is said at once."""
 
+    file: Path
+    known: Known
+    problems: list[str] = field(default_factory=list)
 
-def _check_open_mapping(value: Mapping, where: str) -> dict:
-    for name, item in value.items():
-        if not isinstance(name, str) or isinstance(item, Mapping | list) or item is None:
-            raise UserError(f"{where}.{name}: expected text or a number under a text name; got {item!r}")
-        if SECRET.search(name) or PASSWORD_IN_URL.search(str(item)):
-            raise UserError(
-                f"{where}.{name}: looks like a secret, and study files are copied into artifacts; export it "
-                "in the shell instead: every process inherits it"
+    def finish(self) -> None:
+        """Raises UserError with every problem."""
+        raise_all(dict.fromkeys(self.problems))
+
+    def merged(self, base: Mapping, overrides: Mapping, prefix: str = "") -> dict:
+        """`base` with `overrides` (nested or dotted names) in its place; `prefix` is the dotted name of
+        `base`. A name that `base` lacks and a value of another kind than its default are problems."""
+        merged = dict(base)
+        for key, value in self._nested(overrides, prefix).items():
+            name = f"{prefix}{key}"
+            if key not in base:
+                self._problem(name, f"no such parameter{near_miss(key, base)}")
+            else:
+                merged[key] = self.value(base[key], value, name)
+        return merged
+
+    def value(self, default, value, name: str):
+        """`value`, if it is of the kind of `default` (an int may stand for a float) and within limits."""
+        if name == "phases":
+            if not isinstance(value, list) or not all(isinstance(phase, Mapping) for phase in value):
+                self._problem(name, f"expected a list of overrides of train, such as [{{}}]; got {value!r}")
+                return default
+            return value
+        if isinstance(default, Mapping):
+            if not isinstance(value, Mapping):
+                self._problem(name, f"expected a mapping of parameters; got {value!r}")
+                return default
+            return (
+                self._open(default, value, name) if name in OPEN else self.merged(default, value, f"{name}.")
             )
-    return dict(value)
+        try:
+            if isinstance(default, list | tuple):
+                return self._list(list(default), value, name)
+            value = _of_kind(default, value, self._limit(name))
+            self._check_limits(value, name)
+        except ValueError as error:
+            self._problem(name, str(error))
+            return default
+        return value
+
+    def _limit(self, name: str) -> Limits:
+        return self.known.limits.get(name, ())
+
+    def _problem(self, name: str, what: str) -> None:
+        self.problems.append(f"{show(self.file)}: {name}: {what}")
+
+    def _nested(self, overrides: Mapping, prefix: str) -> dict:
+        """Dotted names as nested mappings: {"train.steps": 3} is {"train": {"steps": 3}}."""
+        nested: dict = {}
+        for key, value in overrides.items():
+            if not isinstance(key, str):
+                self._problem(f"{prefix}{key}", "a name must be text; put it in quotes")
+                continue
+            head, dot, rest = key.partition(".")
+            inner = nested.setdefault(head, {}) if dot else None
+            if not dot and head in nested:
+                self._problem(f"{prefix}{head}", "given both whole and by dotted names; choose one")
+            elif not dot:
+                nested[head] = value
+            elif not isinstance(inner, dict) or rest in inner:
+                self._problem(f"{prefix}{key}", "given twice")
+            else:
+                nested[head] = {**inner, rest: value}
+        return nested
+
+    def _list(self, default: list, value, name: str) -> list:
+        if not isinstance(value, list):
+            raise ValueError(f"expected a list such as [{listed(default[:2])}]; got {value!r}")
+        for item in value:
+            if isinstance(item, Mapping | list) or item is None:
+                raise ValueError(f"expected a flat list; got the element {item!r}")
+            if default:
+                _of_kind(default[0], item, ())
+            self._check_limits(item, name)
+        if len(set(value)) < len(value) and isinstance(value[0], str):  # of numbers it may be meant
+            raise ValueError(f"an element is given twice: {value!r}")
+        return value
+
+    def _open(self, default: Mapping, value: Mapping, name: str) -> dict:
+        for key, item in value.items():
+            if not isinstance(key, str) or isinstance(item, Mapping | list) or item is None:
+                self._problem(f"{name}.{key}", f"expected text or a number under a text name; got {item!r}")
+            elif SECRET.search(key) or PASSWORD_IN_URL.search(str(item)):
+                self._problem(
+                    f"{name}.{key}",
+                    "looks like a secret, and study files are copied into artifacts; export it in the shell "
+                    "instead: every process inherits it",
+                )
+        return {**default, **value}
+
+    def _check_limits(self, value, name: str) -> None:
+        limits = self._limit(name)
+        if limits and isinstance(value, str):
+            if value not in limits:
+                raise ValueError(f"{value!r} is not known; choose from {listed(limits)}")
+        elif limits and not isinstance(value, bool):
+            low, high = limits
+            if low is not None and value < low:
+                raise ValueError(f"must be at least {low:g}; got {value!r}")
+            if high is not None and value > high:
+                raise ValueError(f"must be at most {high:g}; got {value!r}")
+        if name == "model.study":
+            _as_value_error(check_name, value)
+        if name == "model.name" and value:
+            _as_value_error(check_file_name, value)
 
 
-def _check_kind(default, value, key: str, where: str):
+def _of_kind(default, value, limits: Sequence):
+    """The value, if it is of the default's kind. Raises ValueError."""
     if isinstance(default, bool):
         if not isinstance(value, bool):
-            raise UserError(f"{where}: expected true or false; got {value!r}")
+            raise ValueError(f"expected true or false; got {value!r}")
     elif isinstance(default, int):
         if isinstance(value, bool) or not isinstance(value, int):
-            raise UserError(f"{where}: expected a whole number such as {default}; got {value!r}")
+            raise ValueError(f"expected a whole number such as {default}; got {value!r}")
     elif isinstance(default, float):
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise UserError(
-                f"{where}: expected a number such as {default}; got {value!r}{_number_hint(value)}"
-            )
+            raise ValueError(f"expected a number such as {default}; got {value!r}{_number_hint(value)}")
         value = float(value)
     elif isinstance(default, str):
-        if isinstance(value, int) and not isinstance(value, bool) and str(value) in CHOICES.get(key, ()):
+        if isinstance(value, int) and not isinstance(value, bool) and str(value) in limits:
             value = str(value)  # `zero: 2` reads better than `zero: "2"`
         if not isinstance(value, str):
-            raise UserError(f"{where}: expected text; got {value!r}: put it in quotes if it is meant as text")
+            raise ValueError(f"expected text; got {value!r}: put it in quotes if it is meant as text")
     return value
 
 
@@ -253,16 +228,8 @@ def _number_hint(value) -> str:
     return f": YAML reads that as text; write {number!r}" if math.isfinite(number) else ""
 
 
-def _check_range(value, key: str, where: str) -> None:
-    if key in CHOICES:
-        check_known(value, CHOICES[key], f"{where}:", every=True)
-    if key in BOUNDS and not isinstance(value, str):
-        low, high = BOUNDS[key]
-        if low is not None and value < low:
-            raise UserError(f"{where}: must be at least {low}; got {value!r}")
-        if high is not None and value > high:
-            raise UserError(f"{where}: must be at most {high}; got {value!r}")
-    if key == "model.study":
-        check_name(value, where)
-    if key == "model.name" and value:
-        check_file_name(value, where)
+def _as_value_error(check, value) -> None:
+    try:
+        check(value, "")
+    except UserError as error:
+        raise ValueError(str(error).removeprefix(": ")) from None

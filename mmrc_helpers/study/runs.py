@@ -1,31 +1,46 @@
-"""Study files: YAML becomes runs. params/base.yaml is documentation, default and schema at once: whatever a
-study says is merged strictly against it, so a misspelt name is an error before anything runs."""
+"""Study files: YAML becomes runs. params/base.yaml, worlds/NAME.yaml and methods/NAME.yaml are documentation,
+defaults and schema at once: whatever a study says is merged strictly against them, so a misspelt name is an
+error before anything runs."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
-from mmrc_helpers.errors import UserError, check_known, check_name, listed, near_miss, show
+from mmrc_helpers.errors import UserError, check_known, check_name, listed, near_miss, raise_all, show
+from mmrc_helpers.execution.machine import micro_batch
 from mmrc_helpers.store import files
 from mmrc_helpers.store.keys import freeze
-from mmrc_helpers.study.parameters import check_value, merge, read_yaml
+from mmrc_helpers.study.parameters import Known, Merge, read_known
+from mmrc_helpers.study.yaml_files import is_there, read_yaml
+from mmrc_helpers.training import METHODS, rows_of_a_step
+from mmrc_helpers.worlds import WORLDS
 
 PARAMS_FOLDER = files.REPOSITORY / "params"
+NOTEBOOKS = files.REPOSITORY / "notebooks"
 
 TEXTS = ("question", "expected", "cost")
 NOT_A_SECTION = (*TEXTS, "extends", "variants", "seeds")
-STUDY_WIDE = (*NOT_A_SECTION, "report")  # one for all runs, so a variant may not change them
+STUDY_WIDE = (*NOT_A_SECTION, "report", "data")  # one for all runs, so a variant may not change them
+ADAPTER = ("lora_r", "lora_alpha", "lora_targets", "lora_parts")  # what makes the shape of an adapter
 
 
 @dataclass(frozen=True)
 class Run:
-    """One variant × one seed. `params` holds the sections of base.yaml without `report`, deeply immutable;
-    `phases` is spelled out as a tuple of full `train` sections (empty for the untrained control)."""
+    """One variant × one seed, with every parameter spelled out and deeply immutable.
+
+    params: model, world {name, version, facts}, also (the same of every further world that is asked),
+    phases (a tuple of train sections, each with its `teach` and its `method` {name, version, …}; empty for
+    the untrained control), untaught (the world's own `teach`), evaluate (with `ask`), dynamics, machine.
+    folder: where the study's file lies. report: the study's own, which is in no key.
+    """
 
     study: str
     variant: str
     seed: int
     params: Mapping
+    folder: Path = PARAMS_FOLDER
+    report: Mapping = field(default_factory=dict, compare=False)
 
     @property
     def name(self) -> str:
@@ -50,39 +65,83 @@ def load_study(name_or_path: str | Path, params_folder: Path | None = None) -> S
     """The study of this name in `params_folder` (default: the repository's params/), or in a given YAML file.
 
     Parameters, seeds and variants are inherited by `extends`; a file that lists variants lists all of them.
-    Raises UserError, naming file, key and fix, for anything that base.yaml does not know."""
+    Raises UserError, naming file, key and fix of everything that is wrong."""
     folder = Path(params_folder or PARAMS_FOLDER)
     path = _study_path(name_or_path, folder)
-    base = read_yaml(_find_file("base", path.parent, folder))
-    sections = {key: value for key, value in base.items() if key not in NOT_A_SECTION}
-    seeds, variants, own = base["seeds"], base["variants"], {}
-    for file in reversed(_extends_chain(path, folder)):
-        own = read_yaml(file)
-        sections = merge(sections, {k: v for k, v in own.items() if k not in NOT_A_SECTION}, file)
+    known = read_known(_find_file("base", path.parent, folder, PARAMS_FOLDER))
+    chain = [(file, read_yaml(file)) for file in reversed(_extends_chain(path, folder))]
+    known = _with_sections(known, [content for _, content in chain], path, folder)
+    sections = {key: value for key, value in known.defaults.items() if key not in NOT_A_SECTION}
+    seeds, variants, own = known.defaults["seeds"], known.defaults["variants"], {}
+    for file, own in chain:
+        merge = Merge(file, known)
+        sections = merge.merged(sections, {k: v for k, v in own.items() if k not in NOT_A_SECTION})
+        merge.finish()
         seeds, variants = own.get("seeds", seeds), own.get("variants", variants)
-    texts = {key: check_value("", own.get(key, base[key]), key, path) for key in TEXTS}
-    runs = _runs(path, sections, variants, seeds)
-    _check_together(runs, path)
-    for arm in sections["report"]["arms"]:
-        check_known(arm, variants, f"{show(path)}: report.arms: variant")
-    return Study(
-        path.stem, **texts, variants=tuple(variants), runs=runs, report=freeze(sections["report"]), path=path
-    )
+    merge = Merge(path, known)
+    texts = {key: merge.value("", own.get(key, known.defaults[key]), key) for key in TEXTS}
+    merge.finish()
+    runs = _runs(path, sections, variants, seeds, known)
+    _check_report(sections["report"], variants, path)
+    study = {"variants": tuple(variants), "runs": runs, "report": freeze(sections["report"]), "path": path}
+    return Study(path.stem, **texts, **study)
 
 
 def find_run(study: Study, variant: str, seed: int) -> Run:
     """The run of this variant and seed. Raises UserError with the near miss if the study has none."""
     check_known(variant, study.variants, f"{show(study.path)}: variant")
     seeds = [run.seed for run in study.runs if run.variant == variant]
+    if type(seed) is not int:
+        raise UserError(f"{show(study.path)}: seed: expected a whole number such as {seeds[0]}; got {seed!r}")
     if seed not in seeds:
         raise UserError(f"{show(study.path)}: {variant} has no seed {seed}; it has {listed(seeds)}")
     return next(run for run in study.runs if (run.variant, run.seed) == (variant, seed))
 
 
-def _runs(path: Path, sections: Mapping, variants, seeds) -> tuple[Run, ...]:
+def _with_sections(known: Known, contents: Sequence[Mapping], path: Path, folder: Path) -> Known:
+    """`known` with the sections of the worlds and methods that the study's files name anywhere."""
+    worlds = dict.fromkeys(["people", *_said(contents, "world")][-1:] + _said(contents, "also"))
+    methods = dict.fromkeys(["sft", *_said(contents, "method")])
+    for number, name in enumerate(worlds):
+        check_known(
+            name, WORLDS, f"{show(path)}: data.world:" if not number else f"{show(path)}: evaluate.also:"
+        )
+        own = read_known(_find_file(f"worlds/{name}", path.parent, folder, PARAMS_FOLDER))
+        places = [(name, "facts")] + (
+            [("train.teach", "teach"), ("evaluate.ask", "ask")] if not number else []
+        )
+        for place, section in places:
+            limits = {
+                key.removeprefix(f"{section}."): of
+                for key, of in own.limits.items()
+                if key.startswith(f"{section}.")
+            }
+            known = known.at(place, own.defaults[section], limits)
+    for name in methods:
+        check_known(name, METHODS, f"{show(path)}: train.method:")
+        own = read_known(_find_file(f"methods/{name}", path.parent, folder, PARAMS_FOLDER))
+        known = known.at(name, own.defaults, own.limits)
+    return known
+
+
+def _said(content, name: str) -> list[str]:
+    """Every value given anywhere in a file under this name, or a dotted name that ends with it, in order."""
+    found: list[str] = []
+    if isinstance(content, Mapping):
+        for key, value in content.items():
+            if str(key).rpartition(".")[2] == name and not isinstance(value, Mapping):
+                found += [str(item) for item in (value if isinstance(value, list) else [value])]
+            found += _said(value, name)
+    elif isinstance(content, list | tuple):
+        for item in content:
+            found += _said(item, name)
+    return found
+
+
+def _runs(path: Path, sections: Mapping, variants, seeds, known: Known) -> tuple[Run, ...]:
     if not isinstance(variants, Mapping) or not variants:
         raise UserError(f"{show(path)}: variants: expected at least one, such as `variants: {{base: {{}}}}`")
-    runs = []
+    runs, problems = [], []
     for variant, overrides in variants.items():
         check_name(variant, f"{show(path)}: variants")
         where = f"{show(path)}: variants.{variant}"
@@ -90,95 +149,129 @@ def _runs(path: Path, sections: Mapping, variants, seeds) -> tuple[Run, ...]:
         if not isinstance(overrides, Mapping):
             raise UserError(f"{where}: expected a mapping such as {{train.steps: 100}}; got {overrides!r}")
         own_seeds = _check_seeds(overrides.get("seeds", seeds), where)
-        params = _spelled_out(sections, {k: v for k, v in overrides.items() if k != "seeds"}, path, where)
-        runs += [Run(path.stem, variant, seed, params) for seed in own_seeds]
+        merge = Merge(path, known)
+        for key in overrides:
+            if str(key).split(".")[0] in set(STUDY_WIDE) - {"seeds"}:
+                raise UserError(f"{where}.{key}: belongs to the whole study; move it out of the variant")
+        params = merge.merged(sections, {k: v for k, v in overrides.items() if k != "seeds"})
+        params = _spelled_out(params, merge)
+        problems += merge.problems or [f"{where}: {problem}" for problem in _wrong_together(params)]
+        report = freeze(sections["report"])
+        runs += [Run(path.stem, variant, seed, freeze(params), path.parent, report) for seed in own_seeds]
+    raise_all(dict.fromkeys(problems))
     return tuple(runs)
 
 
-def _spelled_out(sections: Mapping, overrides: Mapping, path: Path, where: str) -> Mapping:
-    """Every parameter of one variant, frozen, its phases as full `train` sections."""
-    for key in overrides:
-        if str(key).split(".")[0] in STUDY_WIDE:
-            raise UserError(f"{where}.{key}: belongs to the whole study; move it out of the variant")
-    params = merge(sections, overrides, path)
-    params["phases"] = [merge(params["train"], phase, path, "train.") for phase in params["phases"]]
-    return freeze({key: value for key, value in params.items() if key != "report"})
+def _spelled_out(params: dict, merge: Merge) -> dict:
+    """The parameters of one variant as a Run holds them."""
+    world, also = params["data"]["world"], params["evaluate"]["also"]
+    kept = {name: params[name] for name in ("model", "evaluate", "dynamics", "machine")}
+    phases = [_phase(params, phase, merge) for phase in params["phases"]]
+    worlds = {name: _of_world(name, params) for name in (world, *also)}
+    untaught = merge.known.defaults["train"]["teach"]  # what stands for `teach` where nothing is taught
+    return {**kept, "world": worlds.pop(world), "also": worlds, "phases": phases, "untaught": untaught}
+
+
+def _of_world(name: str, params: Mapping) -> dict:
+    return {"name": name, "version": WORLDS[name].version, "facts": params[name]}
+
+
+def _phase(params: Mapping, overrides: Mapping, merge: Merge) -> dict:
+    """One training phase in full: the train section, what is taught, and the method with its parameters."""
+    methods = {name: of for name, of in overrides.items() if str(name).partition(".")[0] in METHODS}
+    rest = {name: of for name, of in overrides.items() if name not in methods}
+    train = merge.merged(params["train"], rest, "train.")
+    own = merge.merged({name: params[name] for name in METHODS if name in params}, methods)
+    name = train["method"]
+    if wrong := set(part.partition(".")[0] for part in methods) - {name}:
+        merge.problems.append(
+            f"{show(merge.file)}: phases: {listed(sorted(wrong))}: that phase's method is {name}"
+        )
+    version = METHODS[name].version if name in METHODS else 0
+    return {**train, "method": {"name": name, "version": version, **own.get(name, {})}}
 
 
 def _check_seeds(seeds, where: str) -> list[int]:
-    whole = isinstance(seeds, list) and all(type(seed) is int and seed >= 0 for seed in seeds)
+    whole = isinstance(seeds, list) and all(type(seed) is int and 0 <= seed < 2**32 for seed in seeds)
     if not whole or not seeds or len(set(seeds)) < len(seeds):
-        raise UserError(f"{where}: seeds: expected different whole numbers, such as [0, 1, 2]; got {seeds!r}")
+        raise UserError(
+            f"{where}: seeds: expected different whole numbers from 0 to 2^32 - 1, such as [0, 1, 2]; "
+            f"got {seeds!r}"
+        )
     return seeds
 
 
-def _check_together(runs: Iterable[Run], path: Path) -> None:
-    """Rules that join several parameters."""
-    for run in runs:
-        where, data = f"{show(path)}: variants.{run.variant}", run.params["data"]
-        people, names = data["background"] + data["novel"], data["first_names"] * data["last_names"]
-        if people > names:
-            raise UserError(
-                f"{where}: data.background + data.novel = {people} people, but only {names} names "
-                "(data.first_names × data.last_names); raise first_names or last_names"
-            )
-        machine = run.params["machine"]
-        if machine["launcher"] == "python" and machine["processes"] > 1:
-            raise UserError(
-                f"{where}: machine.launcher: python starts one process, but machine.processes is "
-                f"{machine['processes']}; use deepspeed or torchrun"
-            )
-        if machine["launcher"] == "python" and machine["zero"] != "none":
-            raise UserError(
-                f"{where}: machine.zero: {machine['zero']} shards over processes, but machine.launcher is "
-                "python; use deepspeed"
-            )
-        keeps = run.params["dynamics"]["probes"] and run.params["dynamics"]["snapshots"]
-        for phase in run.params["phases"]:
-            if keeps and not phase["lora_r"]:
-                raise UserError(
-                    f"{where}: dynamics.snapshots: keeps adapters, but train.lora_r 0 trains every weight; "
-                    "set snapshots: false"
-                )
-            if bool(phase["steps"]) == bool(phase["novel_tokens"]):
-                raise UserError(
-                    f"{where}: train.steps, train.novel_tokens: give one of them, and 0 for the other"
-                )
-            if phase["replay"] > 0 and not any(phase["replay_mix"].values()):
-                raise UserError(
-                    f"{where}: train.replay_mix: all zero; give one a share, or set train.replay: 0"
-                )
-            if not machine["hostfile"]:  # with one, only the launcher knows how many processes there are
-                micro_batch(phase["batch"], machine["processes"], machine["micro_batch"], f"{where}: ")
+def _check_report(report: Mapping, variants: Mapping, path: Path) -> None:
+    where = f"{show(path)}: report"
+    findings = sorted(file.stem.removeprefix("05_report_") for file in NOTEBOOKS.glob("05_report_*.ipynb"))
+    check_known(report["finding"], findings, f"{where}.finding:")
+    for key in ("read", "beside", "learnable"):
+        if report[key]:
+            check_known(report[key], variants, f"{where}.{key}: variant")
+    for key in ("controls", "variants"):
+        for name in report[key]:
+            check_known(name, variants, f"{where}.{key}: variant")
 
 
-def micro_batch(batch: int, processes: int, most: int, where: str = "") -> int:
-    """Rows of one process and forward pass, at most `most`. Raises UserError unless the global batch divides
-    into them evenly."""
-    micro = min(most, max(1, batch // processes))
-    if batch % (processes * micro):
-        raise UserError(
-            f"{where}train.batch: {batch} rows do not divide into machine.processes: {processes} x "
-            f"machine.micro_batch: {micro}; change one of them"
+def _wrong_together(params: Mapping) -> Iterator[str]:
+    """What is wrong with parameters that must fit each other."""
+    machine, phases, world = params["machine"], params["phases"], params["world"]
+    yield from WORLDS[world["name"]].check(world["facts"], [phase["teach"] for phase in phases])
+    for name, further in params["also"].items():
+        yield from WORLDS[name].check(further["facts"], [])
+    if machine["launcher"] == "python" and machine["processes"] > 1:
+        yield (
+            f"machine.launcher: python starts one process, but machine.processes is {machine['processes']}; "
+            "use deepspeed or torchrun"
         )
-    return micro
+    if machine["launcher"] == "python" and machine["zero"] != "none":
+        yield (
+            f"machine.zero: {machine['zero']} shards over processes, but machine.launcher is python; "
+            "use deepspeed"
+        )
+    keeps = params["dynamics"]["probes"] and params["dynamics"]["snapshots"]
+    for phase in phases:
+        if keeps and not phase["lora_r"]:
+            yield (
+                "dynamics.snapshots: keeps adapters, but train.lora_r 0 trains every weight; set "
+                "snapshots: false"
+            )
+        yield from METHODS[phase["method"]["name"]].check(phase, machine)
+        if phase["steps"] and phase["taught_tokens"]:
+            yield "train.steps, train.taught_tokens: give one of them, and 0 for the other"
+        if not machine["hostfile"]:  # with one, only the launcher knows how many processes there are
+            try:
+                micro_batch(rows_of_a_step(phase), machine["processes"], machine["micro_batch"])
+            except UserError as error:
+                yield str(error)
+    for number, (before, after) in enumerate(pairwise(phases), 2):
+        if before["lora_r"] and not after["lora_r"]:
+            yield (
+                f"phases: phase {number} trains every weight behind an adapter of phase {number - 1}, which "
+                "would be lost; give both lora_r, or 0 to both"
+            )
+        elif before["lora_r"] and [before[key] for key in ADAPTER] != [after[key] for key in ADAPTER]:
+            yield (
+                f"phases: phase {number} goes on with the adapter of phase {number - 1}, so "
+                f"{', '.join(ADAPTER)} must stay as they are"
+            )
 
 
 def _study_path(name_or_path: str | Path, folder: Path) -> Path:
     name = str(name_or_path)
     if name.endswith((".yaml", ".yml")):
         path = Path(name)
-        if not path.is_file():
+        if not is_there(path):
             raise UserError(f"{name}: no such study file")
         check_name(path.stem, f"{show(path)}: the file's name")
         return path
     check_name(name, "study")
-    return _find_file(name, folder, folder)
+    return _find_file(name, folder, PARAMS_FOLDER)
 
 
 def _find_file(name: str, *folders: Path) -> Path:
     for folder in folders:
-        if (folder / f"{name}.yaml").is_file():
+        if is_there(folder / f"{name}.yaml"):
             return folder / f"{name}.yaml"
     names = sorted(path.stem for folder in set(folders) for path in folder.glob("*.yaml"))
     near = near_miss(name, names) or f"; there are {listed(names)}"
@@ -196,5 +289,5 @@ def _extends_chain(path: Path, folder: Path) -> list[Path]:
         chain.append(path)
         parent = read_yaml(path).get("extends", "base")
         check_name(parent, f"{show(path)}: extends")
-        path = _find_file(parent, path.parent, folder)
+        path = _find_file(parent, path.parent, folder, PARAMS_FOLDER)
     return chain

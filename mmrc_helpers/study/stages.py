@@ -1,25 +1,25 @@
-"""The spine: which stage is made from what, under which key, in which folder, by which module.
+"""The spine: which stage is made from what, under which key, in which folder, by which program.
 
 A stage that is complete never needs its inputs, so a model can be shipped without the data it was trained on.
 """
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 
+from mmrc_helpers.errors import UserError, show
 from mmrc_helpers.execution import launch
+from mmrc_helpers.execution.machine import for_stage
 from mmrc_helpers.store import disk, files, folders
 from mmrc_helpers.store.keys import content_key, plain
 from mmrc_helpers.study import budget
 from mmrc_helpers.study.runs import Run, find_run, load_study
+from mmrc_helpers.worlds import WORLDS
 
-# Raised by hand when the meaning of a stage's output changes.
-VERSIONS = {"data": 1, "train": 1, "eval": 1, "dynamics": 1}
-# A parameter that was added later enters keys only at another value than the one that leaves older stages as
-# they were.
-ADDED_LATER: dict[str, dict] = {"train": {"even_cells": False}, "data": {}, "evaluate": {}}
+# Raised by hand when the meaning of what a program makes changes; worlds and methods have their own.
+VERSIONS = {"data": 2, "train": 2, "eval": 2, "dynamics": 2}
 PROGRAMS = {"data": "generate", "train": "train", "eval": "evaluate", "dynamics": "trace"}
 
 
@@ -32,6 +32,7 @@ class Stage:
     seed: int
     params: Mapping
     inputs: Mapping[str, "Stage"] = field(default_factory=dict)
+    announcement: str = field(default="", compare=False)  # said before it is made
 
     @cached_property
     def key(self) -> str:
@@ -56,17 +57,38 @@ class Stage:
         }
 
 
-def data_stage(run: Run) -> Stage:
-    """The world's pictures, facts and questions."""
-    return Stage("data", run.params["data"]["world"], run.seed, {"data": run.params["data"]})
+def data_stage(run: Run, world: str = "") -> Stage:
+    """The pictures, facts and questions of the run's world, or of one that is asked as well."""
+    section = run.params["also"][world] if world in run.params["also"] else run.params["world"]
+    sums = {str(path): _sum(path, path.stat()) for path in _files_of(section)}
+    params = {"world": section, **({"files": sums} if sums else {})}
+    return Stage("data", section["name"], run.seed, params)
+
+
+def _files_of(section: Mapping) -> list[Path]:
+    """The user's files that a world reads. Raises UserError for one that is not there."""
+    found = [Path(path) for path in WORLDS[section["name"]].files(section["facts"])]
+    for path in found:
+        if not path.is_file():
+            raise UserError(f"{section['name']}: {show(path)} does not exist")
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _sum(path: Path, state: os.stat_result) -> str:
+    """SHA-256 of a file in this state."""
+    return disk.checksum(path)
 
 
 def base_stage(run: Run) -> Stage | None:
-    """The trained model of the study named by `model.study`; None for another source."""
+    """The trained model of the study named by `model.study`, found beside the run's own; None for another
+    source."""
     model = run.params["model"]
     if model["source"] != "study":
         return None
-    return train_stages(find_run(load_study(model["study"]), "base", 0))[-1]
+    study = load_study(model["study"], run.folder)
+    cost = f"the base model {study.name} has to be trained first: {study.cost or 'its file states no cost'}"
+    return replace(train_stages(find_run(study, "base", 0))[-1], announcement=cost)
 
 
 def train_stages(run: Run) -> tuple[Stage, ...]:
@@ -76,32 +98,49 @@ def train_stages(run: Run) -> tuple[Stage, ...]:
     for number, phase in enumerate(run.params["phases"], 1):
         inputs = {"data": data_stage(run), "model": weights, "start": adapter}
         params = {"model": _model_params(run), "train": phase, **_probing(run, number)}
-        present = {name: stage for name, stage in inputs.items() if stage is not None}
-        stage = Stage("train", phase["method"], run.seed, params, present)
+        stage = Stage("train", phase["method"]["name"], run.seed, params, _present(inputs))
         weights, adapter = (weights, stage) if phase["lora_r"] else (stage, None)
         stages.append(stage)
     return tuple(stages)
 
 
-def eval_stage(run: Run) -> Stage:
-    """The answers of the trained (or, without phases, the untrained) model to the test questions."""
-    trained = train_stages(run)
-    full = [stage for stage, phase in zip(trained, run.params["phases"], strict=True) if not phase["lora_r"]]
+def eval_stage(run: Run, phase: int | None = None, world: str = "") -> Stage:
+    """The answers to the test questions after a phase: the last one, or 1, 2, …; 0 is the untrained model.
+    world: one of `evaluate.also` in place of the run's own."""
+    trained = train_stages(run) if phase is None else train_stages(run)[:phase]
+    phases = run.params["phases"][: len(trained)]
+    full = [stage for stage, phase in zip(trained, phases, strict=True) if not phase["lora_r"]]
     inputs = {
-        "data": data_stage(run),
+        "data": data_stage(run, world),
         "model": full[-1] if full else base_stage(run),
         "start": trained[-1] if trained and trained[-1] not in full else None,
     }
-    twin = any(phase["text_twin"] for phase in run.params["phases"])
-    two_way = max((phase["two_way"] for phase in run.params["phases"]), default=0.0)
+    evaluate = run.params["evaluate"]
     params = {
         "model": _model_params(run),
-        "evaluate": run.params["evaluate"],
-        "text_twin": twin,
-        "two_way": two_way,
+        "evaluate": {name: evaluate[name] for name in ("batch", "orders", "max_new_tokens")},
+        "ask": {} if world in run.params["also"] else evaluate["ask"],
+        "teach": {} if world in run.params["also"] else _taught(run, phases),
     }
-    present = {name: stage for name, stage in inputs.items() if stage is not None}
-    return Stage("eval", "answers", run.seed, params, present)
+    return Stage("eval", "answers", run.seed, params, _present(inputs))
+
+
+def eval_stages(run: Run) -> list[tuple[int, str, Stage]]:
+    """(phase, world, stage) of every evaluation of a run: after each phase or the last one, of its own world
+    and of those in `evaluate.also`."""
+    last = len(run.params["phases"])
+    after = range(1, last + 1) if run.params["evaluate"]["after"] == "phases" and last else (last,)
+    worlds = (run.params["world"]["name"], *run.params["also"])
+    return [(phase, world, eval_stage(run, phase, world)) for phase in after for world in worlds]
+
+
+def _taught(run: Run, phases: tuple) -> Mapping:
+    """What was taught by then; without phases the world's own defaults."""
+    return phases[-1]["teach"] if phases else run.params["untaught"]
+
+
+def _present(inputs: Mapping[str, Stage | None]) -> dict[str, Stage]:
+    return {name: stage for name, stage in inputs.items() if stage is not None}
 
 
 def trace_stages(run: Run) -> tuple[Stage, ...]:
@@ -112,7 +151,8 @@ def trace_stages(run: Run) -> tuple[Stage, ...]:
         return ()
     if not dynamics["snapshots"]:
         return trained
-    params = {"model": _model_params(run), "dynamics": {k: dynamics[k] for k in ("examples", "gradients")}}
+    params = {"model": _model_params(run), "ask": run.params["evaluate"]["ask"]}
+    params["dynamics"] = {name: dynamics[name] for name in ("examples", "gradients")}
     return tuple(
         Stage("dynamics", "traces", run.seed, {**params, "train": stage.params["train"]},
               {name: of for name, of in stage.inputs.items() if name != "start"} | {"train": stage})
@@ -126,19 +166,22 @@ def traces_folders(run: Run) -> list[Path]:
 
 
 def _probing(run: Run, phase: int) -> dict:
-    """The dynamics section of a training phase: nothing without probes, and only what decides the snapshots
+    """What a training phase reads of dynamics: nothing without probes, and only what decides the snapshots
     when the probing itself is a stage of its own."""
     dynamics = run.params["dynamics"]
     if not dynamics["probes"]:
         return {}
-    left_out = ("examples", "gradients") if dynamics["snapshots"] else ()
-    return {"dynamics": {**{k: v for k, v in dynamics.items() if k not in left_out}, "phase": phase}}
+    if dynamics["snapshots"]:
+        kept = {name: value for name, value in dynamics.items() if name not in ("examples", "gradients")}
+        return {"dynamics": {**kept, "phase": phase}}
+    return {"dynamics": {**dynamics, "phase": phase}, "ask": run.params["evaluate"]["ask"]}
 
 
 def stages_of(run: Run) -> list[Stage]:
     """Every stage of a run, in the order they are made from each other."""
     traced = [stage for stage in trace_stages(run) if stage.kind == "dynamics"]
-    return [data_stage(run), *train_stages(run), *traced, eval_stage(run)]
+    data = [data_stage(run), *(data_stage(run, world) for world in run.params["also"])]
+    return [*data, *train_stages(run), *traced, *(stage for _, _, stage in eval_stages(run))]
 
 
 def keys(run: Run) -> dict[str, str]:
@@ -160,22 +203,40 @@ def make(stage: Stage, machine: Mapping, echo: Callable[..., None] = print) -> P
     small or full, and launch.StageFailed when the module fails; what was done by then stays in the .part
     folder and is continued next time.
     """
-    if folders.is_complete(stage.folder):
+    if folders.is_complete(stage.folder) or _is_brought(stage, echo):
         return stage.folder
     for needed in stage.inputs.values():
         make(needed, machine, echo)
-    with folders.claim(stage.folder, echo):
+    with disk.writing_into(stage.folder), folders.claim(stage.folder, echo):
         if folders.is_complete(stage.folder):
             return stage.folder
         inputs = {name: folders.check(needed.folder) for name, needed in stage.inputs.items()}
-        machine = _machine_for(stage.kind, machine)
+        machine = for_stage(stage.kind, machine, _weights(stage, inputs, machine))
         needed = budget.estimate(stage.kind, stage.params, inputs, machine)
         disk.require(stage.folder, needed - disk.size(folders.part_of(stage.folder)))
-        with disk.naming_a_full_disk(stage.folder):
-            part = folders.begin(stage.folder, stage.recipe(machine))
-            echo(f"making {stage.kind}/{stage.folder.name}")
-            facts = launch.run_module(f"mmrc_helpers.programs.{PROGRAMS[stage.kind]}", part, machine, echo)
-            return folders.finish(part, facts)
+        part = folders.begin(stage.folder, stage.recipe(machine))
+        echo(f"making {stage.kind}/{stage.folder.name}")
+        facts = launch.run_module(f"mmrc_helpers.programs.{PROGRAMS[stage.kind]}", part, machine, echo)
+        return folders.finish(part, facts)
+
+
+def _is_brought(stage: Stage, echo: Callable[..., None]) -> bool:
+    """Whether a base model, looked for in the repository, is there now; if it has to be made, says so
+    first."""
+    if not stage.announcement:
+        return False
+    with disk.writing_into(stage.folder), folders.claim(stage.folder, echo):
+        if folders.bring(stage.folder):
+            return True
+    echo(stage.announcement)
+    return False
+
+
+def _weights(stage: Stage, inputs: Mapping[str, Path], machine: Mapping) -> int:
+    """Bytes of the model that a stage loads."""
+    model = stage.params.get("model", {})
+    own = [Path(machine["models_folder"]) / model["name"]] if model.get("source") == "folder" else []
+    return sum(disk.size(folder) for folder in (*own, *(folder / "model" for folder in inputs.values())))
 
 
 def key_of(recipe: Mapping) -> str:
@@ -185,35 +246,12 @@ def key_of(recipe: Mapping) -> str:
 
 
 def _key(kind: str, version: int, seed: int, params: Mapping, inputs: Mapping[str, str]) -> str:
-    keyed = {name: _keyed(name, section) for name, section in params.items()}
     named = [f"{name}={key}" for name, key in sorted(inputs.items())]
-    return content_key(kind, version, {"seed": seed, **keyed}, named)
-
-
-def _keyed(name: str, section):
-    """The part of a section that enters keys."""
-    later = ADDED_LATER.get(name, {})
-    return {k: v for k, v in section.items() if k not in later or later[k] != v} if later else section
+    return content_key(kind, version, {"seed": seed, **params}, named)
 
 
 def _model_params(run: Run) -> dict:
     """The part of the model section that its source reads, so that the rest never changes a key."""
     model = run.params["model"]
     read = {"study": (), "folder": ("name",), "scratch": ("scratch",)}[model["source"]]
-    return {name: model[name] for name in ("source", "dtype", "trust_remote_code", *read)}
-
-
-def _machine_for(kind: str, machine: Mapping) -> dict:
-    """The machine section a module gets: one plain process for data, the ZeRO settings for training, and on
-    CPUs one process per core for evaluation and traces, which do not depend on their number."""
-    if kind == "data":
-        return {**machine, "launcher": "python", "processes": 1, "hostfile": "", "deepspeed": {}}
-    if kind in ("eval", "dynamics") and _has_no_gpu(machine) and machine["launcher"] != "python":
-        machine = {**machine, "processes": max(machine["processes"], os.cpu_count() or 1)}
-    zero = machine["zero"] if kind == "train" else "none"
-    settings = {} if zero == "none" else files.read_json(files.REPOSITORY / "params" / f"zero{zero}.json")
-    return {**machine, "deepspeed": settings}
-
-
-def _has_no_gpu(machine: Mapping) -> bool:
-    return machine["accelerator"] == "cpu" or not Path("/dev/nvidiactl").exists()
+    return {name: model[name] for name in ("source", "dtype", "quantize", "trust_remote_code", *read)}

@@ -1,18 +1,22 @@
 """Looks after the artifacts folder: is everything there as it was written, and what does no study use? Only
 `clean` removes anything, and only after it has shown it."""
 
+import contextlib
+import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from mmrc_helpers.errors import UserError, show
+from mmrc_helpers.errors import NAME, UserError, raise_all, show
 from mmrc_helpers.store import disk, files, folders
 from mmrc_helpers.study import stages
 from mmrc_helpers.study.runs import PARAMS_FOLDER, Study, load_study
 
 KINDS = tuple(stages.VERSIONS)
+OWNER = "study.json"  # in a study's folder: which study it is
+STAGE = re.compile(r".+-[0-9a-f]{8}(\.part|\.gone)*")  # SLUG-KEY
+RUN = re.compile(r"[a-z0-9_]+-s\d+|report\.json")
 
 
 def check(params_folder: Path = PARAMS_FOLDER) -> int:
@@ -25,7 +29,10 @@ def check(params_folder: Path = PARAMS_FOLDER) -> int:
     for folder in _stage_folders():
         if not folders.is_complete(folder):
             print(f"unfinished: {show(folder)}")
-    _list_unused(unused(params_folder))
+    try:
+        _list_unused(unused(params_folder))
+    except UserError as error:
+        print(f"not known what no study uses: {error}")
     print(f"{len(found)} finished stages, {len(problems)} problems")
     return 1 if problems else 0
 
@@ -55,7 +62,8 @@ def clean(params_folder: Path = PARAMS_FOLDER, sure: bool = False) -> int:
 def unused(params_folder: Path = PARAMS_FOLDER) -> list[Path]:
     """Folders of stages, finished or not, of studies and of runs that belong to no study: neither one of
     params/ or `params_folder`, nor one whose file an executed notebook names. What git tracks or a living
-    process has claimed is in use, with all that it is made from."""
+    process has claimed is in use, with all that it is made from. Raises UserError if a study cannot be read:
+    what it uses is not known then."""
     studies = _studies(params_folder)
     used = {folders.study_folder(study.name) for study in studies}
     used |= {folders.run_folder(run.study, run.name) for study in studies for run in study.runs}
@@ -63,10 +71,10 @@ def unused(params_folder: Path = PARAMS_FOLDER) -> list[Path]:
         for run in study.runs:
             used |= _closure(stages.stages_of(run))
     for folder in {_finished_name(path) for path in _stage_folders() if not _is_going(path)}:
-        if folder not in used and (folders.is_claimed(folder) or _is_tracked(folder)):
+        if folder not in used and (folders.is_claimed(folder) or _is_committed(folder)):
             used |= _made_from(folder)
     found = [path for path in _stage_folders() if _is_going(path) or _finished_name(path) not in used]
-    for folder in _folders(folders.study_folder("any").parent):
+    for folder in filter(_is_of_a_study, _folders(folders.study_folder("any").parent)):
         inside = (
             [run for run in _folders(folder) if (run / "01_data.json").exists()] if folder in used else []
         )
@@ -74,13 +82,63 @@ def unused(params_folder: Path = PARAMS_FOLDER) -> list[Path]:
     return found
 
 
+def check_owner(folder: Path, study: str) -> None:
+    """Raises UserError if the folder of a study's name holds another study, of which the file is still
+    there."""
+    for other in _named_in(folder) - {study}:
+        there = Path(other) if Path(other).suffix else PARAMS_FOLDER / f"{other}.yaml"
+        ours = Path(study) if Path(study).suffix else PARAMS_FOLDER / f"{study}.yaml"
+        if _may_be_there(there) and there.resolve() != ours.resolve():
+            raise UserError(
+                f"{show(folder)} holds the study of {show(there)}; give {show(ours)} another name, so that "
+                "neither replaces the other's report"
+            )
+
+
+def note_owner(folder: Path, study: str) -> None:
+    """Writes down whose study's folder this is: a name in params/, or a file."""
+    files.make_folder(folder)
+    if _named_in(folder) != {study} or not (folder / OWNER).exists():
+        files.write_json(folder / OWNER, {"study": study})
+
+
+def _named_in(folder: Path) -> set[str]:
+    """The study that a study's folder names, or that its executed notebooks name."""
+    own = folder / OWNER
+    marks = [own] if own.exists() else [*folder.glob("*/0*_*.json"), *folder.glob("report.json")]
+    named = set()
+    for mark in marks:
+        with contextlib.suppress(UserError):  # a damaged mark marks nothing
+            content = files.read_json(mark)
+            named.add(content.get("study") if mark == own else content.get("parameters", {}).get("study"))
+    return {name for name in named if isinstance(name, str)}
+
+
 def _studies(params_folder: Path) -> list[Study]:
-    """Every study file in the two folders, and those that executed notebooks were given by path."""
+    """Every study file in the two folders, and those that executed notebooks were given by path. Other files
+    that lie about (copies, locks of editors) have names that no study can have."""
     paths = {path for folder in (PARAMS_FOLDER, params_folder) for path in Path(folder).glob("*.yaml")}
-    for mark in folders.study_folder("any").parent.glob("*/*/01_data.json"):
-        given = Path(files.read_json(mark)["parameters"]["study"])
-        paths |= {given} if given.suffix and given.is_file() else set()
-    return [load_study(path) for path in sorted({path.resolve() for path in paths})]
+    paths = {path for path in paths if NAME.fullmatch(path.stem) and path.is_file()}
+    for folder in _folders(folders.study_folder("any").parent):
+        paths |= {Path(name) for name in _named_in(folder) if Path(name).suffix and _may_be_there(Path(name))}
+    found, problems = [], []
+    for path in sorted(paths):
+        try:
+            found.append(load_study(path.resolve()))
+        except UserError as error:
+            problems.append(str(error))
+        except PermissionError as error:
+            problems.append(f"{path} cannot be looked at ({error.strerror})")
+    raise_all(problems)
+    return found
+
+
+def _may_be_there(path: Path) -> bool:
+    """Whether there is such a file, or one that we may not look at."""
+    try:
+        return path.is_file()
+    except PermissionError:
+        return True
 
 
 def _closure(needed: Iterable[stages.Stage]) -> set[Path]:
@@ -103,14 +161,17 @@ def _made_from(folder: Path) -> set[Path]:
 def _wrong_recipe(folder: Path) -> list[str]:
     """What is wrong if the recipe does not lead to the folder's name."""
     recipe = folders.read_recipe(folder)
-    if folder.name.endswith(f"-{stages.key_of(recipe)}") and recipe["kind"] == folder.parent.name:
-        return []
-    return [f"{show(folder)} does not hold what its name says (its recipe leads to another key); rm -r it"]
+    with contextlib.suppress(KeyError):  # it lacks what every recipe has
+        if folder.name.endswith(f"-{stages.key_of(recipe)}") and recipe["kind"] == folder.parent.name:
+            return []
+    what = "does not hold what its name says (its recipe leads to another key)"
+    return [f"{show(folder)} {what}; {files.mend(folder)}"]
 
 
 def _stage_folders() -> list[Path]:
-    """All stage folders, finished or not; links belong to somebody else."""
-    return [folder for kind in KINDS for folder in _folders(files.artifacts_root() / kind)]
+    """All stage folders, finished or not. Links and folders of other names belong to somebody else."""
+    found = [folder for kind in KINDS for folder in _folders(files.artifacts_root() / kind)]
+    return [folder for folder in found if STAGE.fullmatch(folder.name)]
 
 
 def _folders(place: Path) -> list[Path]:
@@ -126,13 +187,17 @@ def _is_going(folder: Path) -> bool:
     return folder.name.endswith(".gone")
 
 
-def _is_tracked(folder: Path) -> bool:
-    """Whether git tracks files in the folder, as it does for the embedded model."""
-    command = ["git", "-C", str(files.REPOSITORY), "ls-files", "--", str(folder)]
-    try:
-        return bool(subprocess.run(command, capture_output=True, text=True).stdout)
-    except FileNotFoundError:
-        return False
+def _is_committed(folder: Path) -> bool:
+    """Whether git tracks files in the folder, as it does for the embedded model; where no git can be asked,
+    any base model in the repository may be that."""
+    if not folder.is_relative_to(files.REPOSITORY) or files.git("rev-parse", "--git-dir"):
+        return files.is_committed(folder)
+    return folders.read_recipe(folder).get("params", {}).get("model", {}).get("source") == "scratch"
+
+
+def _is_of_a_study(folder: Path) -> bool:
+    """Whether a folder is one of a study and not somebody else's who chose the same place."""
+    return (folder / OWNER).exists() or any(RUN.fullmatch(inside.name) for inside in folder.iterdir())
 
 
 def _list_unused(places: Iterable[Path]) -> None:

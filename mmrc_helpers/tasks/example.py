@@ -8,7 +8,7 @@ conversation is about, listed once) or "pictures" (names of pictures, shown once
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from mmrc_helpers.errors import UserError, check_file_name, show
@@ -16,7 +16,7 @@ from mmrc_helpers.errors import UserError, check_file_name, show
 LETTERS = "ABCDEFGH"
 
 Part = tuple[str, str]
-Turn = tuple[str, tuple[Part, ...]]  # role (user or assistant) and its parts: texts and images only
+Turn = tuple[str, tuple[Part, ...]]  # role (system, user or assistant) and its parts: texts and images only
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,9 @@ class Example:
     count. gold: the place of the right option. captions: words behind each option. facets: the columns that
     answers are counted under, named by the world. truth: what the world's grader and its other functions
     need. lesson: the kind of training row it may be drawn for. scene: examples of one scene look at the same
-    pictures and may share a conversation.
+    pictures and may share a conversation. before: turns in front of the prompt, such as a system's words.
+    contexts: the conversation that each option stands behind, in place of the prompt; so the options may be
+    one answer behind several contexts, of which the right one is looked for.
     """
 
     id: str
@@ -43,6 +45,8 @@ class Example:
     truth: Mapping = field(default_factory=dict)
     lesson: str = ""
     scene: str = ""
+    before: tuple[Turn, ...] = ()
+    contexts: tuple[tuple[Turn, ...], ...] = ()
 
     @property
     def how(self) -> str:
@@ -54,7 +58,8 @@ class Example:
         """The names of the pictures that it shows, options included, in canonical order."""
         shown = (self.options if kind == "options" else (content,) for kind, content in self.prompt
                  if kind == "image" or (kind, content) == ("options", "pictures"))  # fmt: skip
-        return tuple(name for names in shown for name in names)
+        behind = (pictures_of(turns) for turns in (self.before, *self.contexts))
+        return tuple(name for names in (*shown, *behind) for name in names)
 
     def cell(self, *facets: str) -> str:
         """The values of these facets with slashes between them."""
@@ -95,7 +100,7 @@ def user_turn(example: Example, shift: int = 0, again: bool = False) -> tuple[Pa
 
 def conversation(examples: Sequence[Example], shift: int = 0) -> tuple[Turn, ...]:
     """The turns that ask the examples of one scene one after the other, with their answers."""
-    turns: list[Turn] = []
+    turns: list[Turn] = list(examples[0].before) if examples else []
     for index, example in enumerate(examples):
         turns.append(("user", user_turn(example, shift, again=index > 0)))
         turns.append(("assistant", (("text", answer_of(example, shift)),)))
@@ -104,7 +109,15 @@ def conversation(examples: Sequence[Example], shift: int = 0) -> tuple[Turn, ...
 
 def question(example: Example, shift: int = 0) -> tuple[Turn, ...]:
     """The conversation up to the assistant's turn."""
-    return (("user", user_turn(example, shift)),)
+    return (*example.before, ("user", user_turn(example, shift)))
+
+
+def candidates(example: Example, shift: int = 0) -> list[tuple[tuple[Turn, ...], str]]:
+    """What is compared, option by option: a conversation up to the assistant's turn and what is said in it.
+    Either answers differ behind one question, or contexts differ before one answer."""
+    texts = compared(example)
+    asked = example.contexts or (question(example, shift),) * len(texts)
+    return list(zip(asked, texts, strict=True))
 
 
 def _listing(example: Example, how: str, shift: int) -> list[Part]:
@@ -137,6 +150,17 @@ def replaced(turns: Iterable[Turn], sentences: Mapping[str, str]) -> tuple[Turn,
     )
 
 
+def with_pictures(example: Example, others: Mapping[str, str]) -> Example:
+    """The example with other pictures in its prompt and among its options: name → name of the other one."""
+    prompt = tuple(
+        (kind, others.get(content, content) if kind == "image" else content)
+        for kind, content in example.prompt
+    )
+    if example.how != "pictures":
+        return replace(example, prompt=prompt)
+    return replace(example, prompt=prompt, options=tuple(others.get(name, name) for name in example.options))
+
+
 def pictures_of(turns: Iterable[Turn]) -> tuple[str, ...]:
     """The names of the pictures in a conversation, in order of appearance."""
     return tuple(content for _, parts in turns for kind, content in parts if kind == "image")
@@ -151,14 +175,17 @@ def example_line(example: Example) -> str:
     return json.dumps(row, ensure_ascii=False) + "\n"
 
 
-def read_examples(path: Path) -> list[Example]:
-    """Examples of a JSONL file; a damaged line is a UserError that names the file, the line and the fix."""
+def read_examples(path: Path, split: str | None = None) -> list[Example]:
+    """Examples of a JSONL file, of one split if wanted; a damaged line is a UserError that names file, line
+    and fix. Lines of another split are passed over unread."""
     if not path.is_file():
         raise UserError(f"{show(path)} is missing; make the data again: --redo data")
     known = {field.name for field in fields(Example)}
-    examples = []
+    examples, wanted = [], b"" if split is None else f'"split": "{split}"'.encode()
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
+            if wanted not in line:
+                continue
             try:
                 examples.append(_example(json.loads(line), known))
             except (ValueError, TypeError) as error:
@@ -176,5 +203,15 @@ def _example(row, known: set[str]) -> Example:
         raise ValueError(f"expected a mapping; got {row!r}")
     if unknown := set(row) - known:
         raise ValueError(f"unknown fields {sorted(unknown)}")
-    prompt = tuple((kind, content) for kind, content in row.pop("prompt"))
-    return Example(prompt=prompt, **{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()})
+    prompt = tuple((kind, content) for kind, content in row.pop("prompt", ()))
+    if not prompt:
+        raise ValueError("no prompt")
+    before = as_turns(row.pop("before", ()))
+    contexts = tuple(as_turns(turns) for turns in row.pop("contexts", ()))
+    rest = {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
+    return Example(prompt=prompt, before=before, contexts=contexts, **rest)
+
+
+def as_turns(turns: Iterable) -> tuple[Turn, ...]:
+    """Turns as JSON gives them back, lists in place of tuples."""
+    return tuple((role, tuple((kind, content) for kind, content in parts)) for role, parts in turns)

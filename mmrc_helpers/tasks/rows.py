@@ -39,6 +39,8 @@ class Task:
 
 
 Row = Chat | Pair | Task
+MOST_REPLAYED = 10_000  # rows without anything new after which nothing new is to be expected
+MOST_ROWS = 2_000_000  # of a stream that is taken whole
 
 
 def taken(
@@ -48,18 +50,36 @@ def taken(
     tokens: int = 0,
     cost: Callable[[Row], int] = lambda row: 0,
 ) -> list[Row]:
-    """The first rows of a world's stream, a multiple of `batch`: `steps` batches, or as many as it takes to
-    show `tokens` supervised tokens of rows that are not replayed, so that arms differ in what they teach and
-    not in how much. cost: supervised tokens of a row. Raises UserError if the stream ends before."""
+    """The first rows of a world's stream, a multiple of `batch`: `steps` batches; or as many as it takes to
+    show `tokens` supervised tokens of rows that are not replayed, so that variants differ in what they teach
+    and not in how much; or, without either, the whole stream up to its last whole batch.
+
+    cost: supervised tokens of a row. Raises UserError if the stream ends before, or never does.
+    """
+    if not steps and not tokens:
+        return _whole(stream, batch)
     rows: list[Row] = []
     shown, stream = 0, iter(stream)
     while len(rows) < steps * batch or shown < tokens or len(rows) % batch:
-        if not (row := list(islice(stream, 1))):
+        if (row := next(stream, None)) is None:
             wanted = f"{steps} steps of {batch} rows" if steps else f"{tokens} taught tokens"
             raise UserError(f"train: the data holds {len(rows)} rows for this phase, too few for {wanted}")
-        rows += row
-        shown += 0 if is_replayed(row[0]) else cost(row[0])
+        if tokens and not shown and len(rows) >= MOST_REPLAYED:
+            raise UserError(
+                "train.taught_tokens: nothing is taught beside what is replayed; give train.steps"
+            )
+        rows.append(row)
+        shown += 0 if is_replayed(row) else cost(row)
     return rows
+
+
+def _whole(stream: Iterable[Row], batch: int) -> list[Row]:
+    rows = list(islice(stream, MOST_ROWS + 1))
+    if len(rows) > MOST_ROWS:
+        raise UserError("train.steps, train.taught_tokens: this world's rows have no end; give one of them")
+    if len(rows) < batch:
+        raise UserError(f"train.batch: the data holds {len(rows)} rows for this phase, fewer than {batch}")
+    return rows[: len(rows) - len(rows) % batch]
 
 
 def chats_of(row: Row) -> tuple[Chat, ...]:

@@ -1,17 +1,22 @@
 """The optimizer and the rate schedule of a training phase."""
 
+import math
 from collections.abc import Mapping
 
 import torch
 
 
 def rate_at(step: int, train: Mapping) -> float:
-    """Share of the peak rate at a step: linear warm-up, hold, then linear decay to `final_rate`."""
+    """Share of the peak rate at a step: linear warm-up, hold, then linear or cosine decay to `final_rate`."""
     warm = min(1.0, (step + 1) / max(1, train["warmup_steps"]))
     if train["schedule"] == "constant":
         return warm
     start = train["hold"] * train["steps"]
     gone = max(0.0, step - start) / max(1.0, train["steps"] - start)
+    if train["schedule"] == "cosine":
+        return warm * (
+            train["final_rate"] + (1.0 - train["final_rate"]) * (1.0 + math.cos(math.pi * gone)) / 2
+        )
     return warm * max(train["final_rate"], 1.0 - gone)
 
 

@@ -7,6 +7,7 @@ came before: so any number of processes makes the same world, and more examples 
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from mmrc_helpers.tasks.example import Example
 from mmrc_helpers.tasks.rows import Chat, Pair
@@ -57,7 +58,8 @@ class World:
     """
 
     version: int  # raised when the meaning of its output changes: re-keys this world and no other
-    facets: tuple[str, ...]  # the columns of its answers, most important first
+    facets: tuple[str, ...]  # the columns of its answers
+    cells: tuple[str, ...]  # those that span the cells, such as (difficulty, view): what is compared
     make: Callable[[Mapping, int], Made]  # (facts, seed)
     grade: Callable[[Example, str], Grade]  # (example, what the model said)
     size: Callable[[Mapping], int]  # (facts) → bytes on disk, a little too many
@@ -69,8 +71,42 @@ class World:
     pairs: Callable[[Data, Mapping, int, str], Iterator[Pair]] | None = None  # … contrast: answer | context
     # (example, data) → {kind: text}: the answers whose probability dynamics follows, `right` first
     alternatives: Callable[[Example, Data], Mapping[str, str]] | None = None
+    # (questions, count) → those followed while a model trains; None: the first `count` groups of each cell
+    probed: Callable[[Sequence[Example], int], Sequence[Example]] | None = None
+    taught: Callable[[Mapping], Iterable[str]] = lambda teach: ()  # teach → the cells that it teaches
+    twin: Callable[[Example, Data], Example] | None = None  # the example with its pictures put into words
     sentences: Callable[[Mapping, int], Iterable[str]] | None = None  # (facts, seed) → words of a tokenizer
-    check: Callable[[Mapping], Iterable[str]] = lambda facts: ()  # problems that join several facts
+    # (facts, teach of each phase) → problems of parameters that must fit each other
+    check: Callable[[Mapping, Sequence[Mapping]], Iterable[str]] = lambda facts, phases: ()
+    files: Callable[[Mapping], Iterable[Path]] = lambda facts: ()  # a user's files: their content is keyed
+    paths: tuple[str, ...] = ()  # the facts that are paths, or lists or mappings of paths
 
 
-WORLDS: dict[str, World] = {}
+# The worlds need what stands above, so they come last.
+from mmrc_helpers.worlds import (  # noqa: E402
+    analogies,
+    cv_bench,
+    files,
+    grids,
+    people,
+    reasoning,
+    scenes,
+    sums,
+    tables,
+    vqa,
+    vsr,
+)
+
+WORLDS: dict[str, World] = {
+    "people": people.WORLD,
+    "tables": tables.WORLD,
+    "grids": grids.WORLD,
+    "analogies": analogies.WORLD,
+    "scenes": scenes.WORLD,
+    "reasoning": reasoning.WORLD,
+    "files": files.WORLD,
+    "vsr": vsr.WORLD,
+    "cv_bench": cv_bench.WORLD,
+    "vqa": vqa.WORLD,
+    "sums": sums.WORLD,
+}

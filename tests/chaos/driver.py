@@ -28,9 +28,9 @@ from mmrc_helpers.store import files
 
 STUDY = """
 question: Is anything lost when things break?
-data: {novel: 16, background: 16, train_scenes: 1, text_scenes: 20, train_views: 2, test_views: 2}
-train: {cells: [forward/free], novel_tokens: 0, steps: 8, batch: 4}
-evaluate: {background: 0, orders: 1, drops: [], storage: false}
+people: {novel: 16, background: 16, train_scenes: 1, text_scenes: 20, train_views: 2, test_views: 2}
+train: {taught_tokens: 0, steps: 8, batch: 4}
+evaluate: {orders: 1, ask: {background: 0, drops: [], storage: false}}
 machine: {launcher: LAUNCHER, processes: 2, save_steps: 2, log_steps: 1, heartbeat_seconds: 45}
 variants: {forward: {}}
 """

@@ -18,7 +18,7 @@ def _flip(path: Path) -> None:
 REPORT = ["studies/*/*.*"]
 LATER = {"eval": ["eval/*", *REPORT], "train": ["train/*", "eval/*", *REPORT]}
 MOMENTS = {
-    "data": (["data/*", *LATER["train"]], "data/*.part/images/*.png", 0.4),
+    "data": (["data/*", *LATER["train"]], "data/*.part/pictures/*", 0.4),
     "loading": (LATER["train"], "train/*.part/log.txt", 8.0),
     "training": (LATER["train"], "train/*.part/metrics.jsonl", 0.8),
     "checkpoint": (LATER["train"], "train/*.part/checkpoints/*", 0.5),
@@ -37,8 +37,9 @@ SIGNALS = ("INT", "TERM", "KILL", "STOP")
 FILES = {  # what is damaged: at which moment, and where; at the first three the runner is killed before
     "newest checkpoint": ("checkpoint", "train/*.part/checkpoints/*/*"),
     "partial answers": ("evaluation", "eval/*.part/answers-*.jsonl"),
-    "partial image": ("data", "data/*.part/images/*.png"),
-    "image": ("loading", "data/*/images/novel-*.png"),
+    "partial pictures": ("data", "data/*.part/pictures/*"),
+    "pictures": ("loading", "data/*/pictures/*.parquet"),
+    "facts.jsonl": ("loading", "data/*/facts.jsonl"),
     "examples.jsonl": ("loading", "data/*/examples.jsonl"),
     "data recipe.json": ("loading", "data/*/recipe.json"),
     "data made.json": ("loading", "data/*/made.json"),

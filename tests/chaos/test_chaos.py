@@ -4,7 +4,6 @@ of the undisturbed one."""
 import json
 import os
 import random
-import subprocess
 import sys
 from pathlib import Path
 
@@ -21,12 +20,10 @@ from mmrc_helpers.study.runs import find_run, load_study
 COMMAND = [sys.executable, "-m", "mmrc_helpers.run", "smoke"]
 
 
-@pytest.fixture(scope="module")
-def smoke(artifacts_with_base) -> Study:
+@pytest.fixture(scope="session")
+def smoke(smoke_study) -> Study:
     """The smoke study, finished and undisturbed."""
-    environment = {**os.environ, "MMRC_ARTIFACTS": str(artifacts_with_base)}
-    subprocess.run(COMMAND, env=environment, check=True, capture_output=True)
-    return Study(artifacts_with_base, COMMAND)
+    return Study(smoke_study.artifacts, COMMAND)
 
 
 def unfinished(study: Study, artifacts: Path) -> None:
@@ -64,12 +61,12 @@ def test_half_work_is_seen_as_such(tmp_path):
     unfinished = tmp_path / "data" / "people-1.part"
     files.make_folder(unfinished)
     assert leftovers(tmp_path) == ["data/people-1.part is left over"] and lies(tmp_path) == []
-    (unfinished / "people.json").write_text("[]")
+    (unfinished / "facts.jsonl").write_text("{}\n")
     folder = folders.finish(unfinished, {})
     assert leftovers(tmp_path) == lies(tmp_path) == differences(tmp_path, tmp_path) == []
-    (folder / "people.json").write_text("")
+    (folder / "facts.jsonl").write_text("")
     (found,) = lies(tmp_path)
-    assert "people.json is not what was written" in found
+    assert "facts.jsonl is not what was written" in found
 
 
 def test_a_seed_gives_one_order_of_faults_that_holds_all_of_them():

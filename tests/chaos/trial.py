@@ -69,7 +69,7 @@ class Trial:
             try:
                 variables = (path / "environ").read_text(errors="replace").split("\0")
                 if self.mark in variables:
-                    command = (path / "cmdline").read_text().replace("\0", " ")
+                    command = (path / "cmdline").read_text().replace("\0", " ") + (path / "comm").read_text()
                     rank = next((v[5:] for v in variables if v.startswith("RANK=")), "0")
                     state, parent = (path / "stat").read_text().rpartition(")")[2].split()[:2]
                     if state != "Z":
@@ -107,7 +107,7 @@ def _part_of(command: str, rank: str, is_child: bool, is_runner: bool) -> str:
         return "guard"
     if "torch.distributed.run" in command or "deepspeed.launcher" in command:
         return "launcher"
-    if "ipykernel_launcher" in command:
+    if "mmrc-kernel" in command:
         return "kernel"
     return "papermill" if is_child else f"rank {rank}" if "-m mmrc_helpers." in command else "other"
 

@@ -6,32 +6,32 @@ import time
 
 import pandas as pd
 import pytest
-from conftest import link_base
+import tiny
 from safetensors.torch import load_file
 
 from mmrc_helpers import errors
 from mmrc_helpers.analysis import traces
+from mmrc_helpers.execution.machine import for_stage
 from mmrc_helpers.store import files, folders
 from mmrc_helpers.study import stages
 from mmrc_helpers.study.runs import find_run, load_study
 
-STUDY = """
+STUDY = f"""
 question: What moves while a phase trains?
-data: {background: 8, novel: 16, train_views: 2, test_views: 1, train_scenes: 1}
+{tiny.PEOPLE}
 train:
-  cells: [forward/free, forward/choice]
+  teach: {{cells: [forward/free, forward/choice], replay_mix: {{text: 0.0}}}}
   steps: 6
-  novel_tokens: 0
+  taught_tokens: 0
   batch: 8
   lora_r: 4
   lora_dropout: 0.1
-  replay_mix: {text: 0.0}
-dynamics: {probes: 3, spacing: even, examples: 3, gradients: 2}
-machine: {launcher: python, threads: 1, save_steps: 2, log_steps: 1}
+dynamics: {{probes: 3, spacing: even, examples: 3, gradients: 2}}
+machine: {{launcher: python, threads: 1, save_steps: 2, log_steps: 1}}
 variants:
-  unseen: {dynamics.probes: 0}
-  probed: {}
-  kept: {dynamics.snapshots: true}
+  unseen: {{dynamics.probes: 0}}
+  probed: {{}}
+  kept: {{dynamics.snapshots: true}}
 """
 KEYS = {
     "logprobs": ["step", "id", "candidate"],
@@ -47,18 +47,15 @@ def study(tmp_path_factory):
     return load_study(path)
 
 
-@pytest.fixture(scope="module")
-def artifacts(tmp_path_factory):
+@pytest.fixture
+def artifacts(artifacts_with_base, tiny_data, monkeypatch):
     """One artifacts folder for the file: the data and the probed training are made once."""
-    folder = tmp_path_factory.mktemp("study") / "artifacts"
-    link_base(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MMRC_ARTIFACTS", str(folder))
-        yield folder
+    monkeypatch.setenv("MMRC_ARTIFACTS", str(artifacts_with_base))
+    return artifacts_with_base
 
 
 def make(stage, run, **machine):
-    return stages.make(stage, {**run.params["machine"], **machine}, lambda *_, **__: None)
+    return stages.make(stage, {**run.params["machine"], **machine}, tiny.quiet)
 
 
 def weights(folder) -> dict:
@@ -112,7 +109,7 @@ def test_a_killed_stage_goes_on_by_example_and_checkpoint_to_the_same_tables(stu
     (stage,) = stages.trace_stages(run)
     whole = traces.read_traces(make(stage, run))["logprobs"]
     folders.forget(stage.folder)
-    part = folders.begin(stage.folder, stage.recipe(stages._machine_for("dynamics", run.params["machine"])))
+    part = folders.begin(stage.folder, stage.recipe(for_stage("dynamics", run.params["machine"])))
     command = [sys.executable, "-m", "mmrc_helpers.programs.trace", part]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as killed:
         while len(done := sorted(part.glob("dynamics/parts/*.json"))) < 4:

@@ -1,10 +1,12 @@
 """Probes: their steps, questions and answers, their numbers against a hand computation, and the index."""
 
+from collections import Counter
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from models.test_models import CPU, tiny  # noqa: F401  (a fixture)
+from models.loaded import CPU, toy_of
 
 from mmrc_helpers.analysis import traces
 from mmrc_helpers.dynamics import gradients, points
@@ -13,7 +15,8 @@ from mmrc_helpers.models import score
 from mmrc_helpers.store.keys import plain
 from mmrc_helpers.study import stages
 from mmrc_helpers.study.runs import Run, find_run, load_study
-from mmrc_helpers.tasks.records import CELLS
+from mmrc_helpers.worlds import WORLDS, Data
+from mmrc_helpers.worlds.people.ask import CELLS
 
 
 @pytest.mark.parametrize("spacing", ["log", "even", "both"])
@@ -36,62 +39,73 @@ def test_gradients_are_spread_over_the_points():
     assert points.spread([0, 5], 4) == [0, 5] and points.spread([0, 5], 0) == []
 
 
-@pytest.fixture(scope="module")
-def questions():
-    from mmrc_helpers.worlds.people import cast as world
-    from mmrc_helpers.worlds.people.questions import examples
-
-    data = {**SMOKE.params["data"], "background": 24}
-    return list(examples(world.cast(data, 0), data, 0))
-
-
 SMOKE = find_run(load_study("smoke"), "forward", 0)
+PEOPLE = WORLDS["people"]
 
 
-def test_every_cell_asks_people_of_both_populations_from_the_test_split(questions):
-    passed_over = {"novel-0000"}
-    chosen = points.choose(questions, 6, passed_over)
-    assert all(e.split == "test" and e.topic == "identity" and e.group not in passed_over for e in chosen)
-    for population in points.POPULATIONS:
+@pytest.fixture(scope="module")
+def people() -> Data:
+    made = PEOPLE.make({**SMOKE.params["world"]["facts"], "background": 24}, 0)
+    return Data(list(made.examples), made.facts)
+
+
+@pytest.fixture(scope="module")
+def asked(people):
+    return PEOPLE.ask(people, SMOKE.params["evaluate"]["ask"], {**SMOKE.params["untaught"], "two_way": 0.25})
+
+
+def test_every_cell_asks_people_of_both_populations_from_the_test_split(asked):
+    chosen = points.chosen(PEOPLE, asked, 4)
+    assert all(e.split == "test" and e.facets["topic"] == "identity" for e in chosen)
+    assert not [e for e in chosen if e.facets["population"] == "two_way"]
+    for population in ("novel", "background"):
         for cell in CELLS:
-            asked = [e for e in chosen if (e.population, e.cell) == (population, cell)]
-            assert len({e.group for e in asked}) == len(asked) == 6
+            name = f"{population} {cell}"
+            of = [e for e in chosen if points.cell_name(PEOPLE, e) == name]
+            assert len({e.group for e in of}) == len(of) == 4
             if "judge" in cell:
-                assert sorted(e.gold for e in asked) == [0, 0, 0, 1, 1, 1]
+                assert sorted(e.gold for e in of) == [0, 0, 1, 1]
 
 
-def test_candidates_differ_and_make_sense_for_their_format(questions):
-    names = sorted({c for e in questions if e.cell == "forward/free" and e.choice_groups for c in e.choices})
-    for example in points.choose(questions, 6, set()):
-        found = points.candidates(example, names, ["red", "hat", "short"])
+def test_a_world_without_a_choice_of_its_own_is_probed_in_every_cell():
+    sums = WORLDS["sums"]
+    data = Data(list(sums.make({"largest": 12}, 0).examples))
+    chosen = points.chosen(sums, sums.ask(data, {}, {}), 3)
+    assert Counter(points.cell_name(sums, e) for e in chosen) == {
+        f"{view} {size}": 3 for view in ("text", "image") for size in ("small", "large")
+    }
+
+
+def test_alternatives_differ_and_make_sense_for_their_format(people, asked):
+    names = {person["called"] for person in people.facts}
+    for example in points.chosen(PEOPLE, asked, 4):
+        found = PEOPLE.alternatives(example, people)
         assert found["right"] and len(set(found.values())) == len(found)
-        assert found == points.candidates(example, names, ["red", "hat", "short"])
-        if example.cell == "forward/free":
+        assert found == PEOPLE.alternatives(example, people)
+        if example.cell("direction", "format") == "forward/free":
             assert len(found) == 7 and found["unseen"][8:-1] not in names
             assert sorted(found["permuted"].split()) == sorted(found["right"].split())
-        if example.format == "judge":
+        if example.facets["format"] == "judge":
             assert sorted(found.values()) == ["Right", "Wrong"]
 
 
-def test_log_probabilities_equal_a_hand_computation(tiny):  # noqa: F811
-    model, encoder, examples = tiny
-    shared, alone = encoder(), encoder()
-    shared.pictures.freeze(model, CPU)
-    requests = []
-    for e in examples:
-        if e.topic == "identity":
-            texts = points.candidates(e, ["Ada Byron", "Mary Shelley"], ["red", "hat"]).values()
-            requests += [(shared.question(e), text) for text in texts]
-    for numbers, *tensors in score.answer_batches(model.forward, model.dtype, shared, requests, 8, CPU):
+@pytest.mark.parametrize("family", ["qwen3_vl", "smolvlm"])
+def test_log_probabilities_equal_a_hand_computation(family, tmp_path_factory):
+    toy = toy_of(family, tmp_path_factory.mktemp("toys"))
+    chats = [
+        (("user", (("image", "small.png"), ("text", "Who is this?"))),),
+        (("user", (("image", "wide.png"), ("text", "or"), ("image", "tall.png"), ("text", "Which?"))),),
+    ]
+    requests = [(chat, text) for chat in chats for text in ("This is Ada Byron.", "B", "This is red.")]
+    for numbers, *tensors in score.answer_batches(toy.model, toy.model.dtype, toy.frozen, requests, 8, CPU):
         for number, row in zip(numbers, observe(*tensors), strict=True):
-            expected = by_hand(model, alone, *requests[number])
-            assert row == pytest.approx(expected, abs=1e-5)
+            assert row == pytest.approx(by_hand(toy.model, toy.pixels, *requests[number]), abs=2e-5)
 
 
 @torch.no_grad()
 def by_hand(model, encoder, chat, text) -> dict:
     """One answer alone, unpadded, from pixels, in float64."""
-    answer = encoder.processor.tokenizer.encode(text, add_special_tokens=False)
+    answer = encoder.answer_ids(text)
     (prompt,) = encoder.tokens([chat], complete=False)
     read = type(prompt)(
         np.append(prompt.ids_T, answer), np.zeros(len(prompt.ids_T) + len(answer), bool), prompt.pictures
@@ -211,7 +225,7 @@ def test_the_squeezing_index_is_the_weakest_part_of_the_signature():
                     "argmax_logp_sum": 2 * (-1 + argmax * (step > 0)),
                 }
                 rows.append({**point, "step": step, "id": name, "candidate": candidate, "tokens": 2, **grown})
-    table = traces.squeezing(pd.DataFrame(rows)).set_index("step")
+    table = traces.squeezing(pd.DataFrame(rows), ["population", "direction", "format"]).set_index("step")
     assert table.loc[0, "index"] == 0 and table.loc[0, "share"] == 0
     assert table.loc[10, "index"] == pytest.approx(0.3 / 3) and table.loc[10, "share"] == pytest.approx(1 / 3)
     assert table.loc[10, "right"] == pytest.approx(-0.5) and table.loc[10, "examples"] == 3
@@ -232,7 +246,7 @@ def test_a_later_phase_goes_on_where_the_one_before_ended(tmp_path):
 def test_missing_tables_are_empty_with_their_columns(tmp_path):
     for name, table in traces.read_traces(tmp_path).items():
         assert table.empty and tuple(table.columns) == traces.COLUMNS[name]
-    assert traces.squeezing(traces.read_traces(tmp_path)["logprobs"]).empty
+    assert traces.squeezing(traces.read_traces(tmp_path)["logprobs"], []).empty
 
 
 def with_dynamics(**values) -> Run:

@@ -14,6 +14,7 @@ import pytest
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.execution import guard
 from mmrc_helpers.execution.launch import StageFailed, run_module
+from mmrc_helpers.execution.machine import cores
 from mmrc_helpers.store import files
 
 MACHINE = {
@@ -61,28 +62,32 @@ if __name__ == "__main__":
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch) -> Path:
-    """A part folder, with the module `tiny.work` importable in this process's children."""
+def folder(tmp_path) -> Path:
+    """A part folder, with the module `tiny.work` beside it."""
     (tmp_path / "tiny").mkdir()
     (tmp_path / "tiny" / "work.py").write_text(textwrap.dedent(TINY))
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     (tmp_path / "stage.part").mkdir()
     return tmp_path / "stage.part"
 
 
 def run(folder: Path, launcher: str = "python", machine=None, echo=print, **do) -> dict:
     files.write_json(folder / "recipe.json", {"do": do})
+    return run_module("tiny.work", folder, machine_of(folder, launcher, machine or {}), echo)
+
+
+def machine_of(folder: Path, launcher: str, machine: dict) -> dict:
+    """The machine section of a launcher, with which the module can be imported."""
+    path = {"PYTHONPATH": f"{folder.parent}{os.pathsep}{files.REPOSITORY}"}
     own = {"launcher": launcher, "processes": LAUNCHERS[launcher]}
-    return run_module("tiny.work", folder, {**MACHINE, **own, **(machine or {})}, echo)
+    return {**MACHINE, **own, **machine, "environment": path | machine.get("environment", {})}
 
 
 def start_owner(folder: Path, launcher: str, machine=None, at="pid-*", **do) -> subprocess.Popen:
     """Another process that calls `run_module`; returns when all its ranks are at work, or load modules."""
     files.write_json(folder / "recipe.json", {"do": {"steps": 10_000, "pause": 0.05, **do}})
-    machine = {**MACHINE, "launcher": launcher, "processes": LAUNCHERS[launcher], **(machine or {})}
-    code = (
-        f"from mmrc_helpers.launch import run_module; run_module('tiny.work', {str(folder)!r}, {machine!r})"
-    )
+    machine = machine_of(folder, launcher, machine or {})
+    called = f"run_module('tiny.work', {str(folder)!r}, {machine!r})"
+    code = f"from mmrc_helpers.execution.launch import run_module; {called}"
     owner = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
     wait_for(lambda: len(list(folder.glob(at))) == LAUNCHERS[launcher], 60)
     time.sleep(0.2)
@@ -119,8 +124,8 @@ def test_every_launcher_runs_all_ranks_to_their_mark(folder, launcher):
         show=["HF_HUB_OFFLINE", "OMP_NUM_THREADS"],
     )
     assert done["device"] == "cpu" and done["seconds"] >= 0 and done["memory_gb"] > 0
-    cores = max(1, len(os.sched_getaffinity(0)) // ranks)
-    assert [(folder / f"{r}-of-{ranks}").read_text() for r in range(ranks)] == [f"1 {cores}"] * ranks
+    threads = max(1, cores() // ranks)
+    assert [(folder / f"{r}-of-{ranks}").read_text() for r in range(ranks)] == [f"1 {threads}"] * ranks
     assert said[-1].startswith("3/3, ") and "loss 0.5" in said[-1]
     assert not list(folder.glob("heartbeat-*"))
 
@@ -178,8 +183,8 @@ def test_a_gpu_that_is_not_there_is_a_clear_error(folder):
 
 
 def test_a_hung_rank_is_found_by_its_silence_and_its_stack_is_shown(folder):
-    with pytest.raises(StageFailed, match=r"(?s)rank 1 of 2 was silent for 5 s.*work.py.* in main"):
-        run(folder, "torchrun", {"heartbeat_seconds": 5}, hang=1, steps=4, pause=0.5)
+    with pytest.raises(StageFailed, match=r"(?s)rank 1 of 2 was silent for 10 s.*work.py.* in main"):
+        run(folder, "torchrun", {"heartbeat_seconds": 10}, hang=1, steps=4, pause=0.5)
     pids = [int((folder / f"pid-{rank}").read_text()) for rank in range(2)]
     assert alive(pids) == []
 

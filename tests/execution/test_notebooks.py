@@ -32,7 +32,7 @@ def prose(notebook) -> str:
 
 def test_notebooks_are_numbered():
     assert [path.stem for path in NOTEBOOKS][:3] == ["01_data", "02_train", "03_evaluate"]
-    assert all(re.fullmatch(r"\d\d_[a-z]+", path.stem) for path in NOTEBOOKS)
+    assert all(re.fullmatch(r"\d\d_[a-z_]+", path.stem) for path in NOTEBOOKS)
 
 
 def test_it_is_committed_without_outputs(notebook):
@@ -70,7 +70,7 @@ def test_every_further_cell_is_one_verb_after_prose(notebook):
     start = cells.index(code(notebook)[1]) + 1
     for text, verb in zip(cells[start::2], cells[start + 1 :: 2], strict=True):
         assert text.cell_type == "markdown" and verb.cell_type == "code"
-        called = re.fullmatch(r"mm\.(\w+)\((run|opened)\)", verb.source)
+        called = re.fullmatch(r"mm\.(\w+)\((run|opened)(, \"\w+\")?\)", verb.source)
         assert called and callable(getattr(mm, called[1])), verb.source
 
 

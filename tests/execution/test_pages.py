@@ -57,6 +57,24 @@ def test_code_is_there_but_folded(page):
     assert '<details class="code">' in page and "<details open" not in page
 
 
+def test_the_cells_that_choose_and_open_the_run_are_not_shown(tmp_path):
+    def tagged(source: str, *tags: str):
+        return new_code_cell(source, metadata={"tags": list(tags)})
+
+    opening = [
+        new_markdown_cell("The names below choose the run."),
+        tagged('study = "smoke"', "parameters"),
+        tagged('study = "mine"', "injected-parameters"),
+        new_markdown_cell("Opening a run reads its file."),
+        new_code_cell("import mmrc_helpers as mm\n\nrun = mm.open_run(study, variant, seed)"),
+    ]
+    verb = [new_markdown_cell("## How much there is"), new_code_cell("mm.make_data(run)")]
+    nbformat.write(new_notebook(cells=[new_markdown_cell("# Faces"), *opening, *verb]), tmp_path / "n.ipynb")
+    html = render_html(tmp_path / "n.ipynb", tmp_path / "n.html").read_text(encoding="utf-8")
+    assert "Faces" in html and "How much there is" in html and "mm.make_data(run)" in html
+    assert not any(word in html for word in ("names below", "smoke", "mine", "Opening", "open_run"))
+
+
 def test_a_page_prints(page):
     assert "@media print" in page
 

@@ -8,44 +8,64 @@ import pytest
 import synthetic
 from matplotlib.figure import Figure
 
-from mmrc_helpers.analysis import reversal, scores
-from mmrc_helpers.figures import accuracy, style
+from mmrc_helpers.analysis import FINDINGS
+from mmrc_helpers.analysis.evidence import Evidence
+from mmrc_helpers.figures import accuracy, checks, style
 
-ARMS = {"naming": synthetic.NAMING, "forward": synthetic.FORWARD}
+REVERSAL = FINDINGS["reversal"].figures
 
 
 @pytest.fixture(scope="module")
-def answers() -> pd.DataFrame:
-    return synthetic.study(ARMS, seeds=(0,), people=12, drops=("image", "text"))
+def evidence() -> Evidence:
+    probed = {"probe": True, "invalid": {"reverse/free": 1}}
+    return synthetic.evidence(seeds=(0, 1), people=12, forward=(synthetic.FORWARD, probed))
 
 
-def draw_all(answers: pd.DataFrame) -> dict[str, Figure]:
-    scored = scores.score(answers)
-    trained = {"naming": "forward/free", "forward": "forward"}
-    lines = pd.DataFrame({"line": "x", "step": [1, 2], "loss": [2.0, 0.5], "learning_rate": [1e-3, 1e-4]})
-    return {
-        "cells": accuracy.cells(scores.primary(scored), ("forward", "naming")),
-        "matrices": accuracy.matrices(
-            scores.matrix(scored, trained), scores.matrix(scored, trained, "background")
-        ),
-        "curves": accuracy.curves(lines),
-        "answers": accuracy.answers(scores.answer_shares(answers)),
-        "storage": accuracy.storage(scores.storage(answers)),
-        "drops": accuracy.drops(scores.drops(scored)),
-        "gates": accuracy.gates(reversal.gate_table(answers), reversal.power_table(answers)),
+@pytest.mark.parametrize("look", style.STYLES)
+@pytest.mark.parametrize("name", REVERSAL)
+def test_every_figure_is_a_png_with_alternative_text_that_holds_its_numbers(name, look, evidence):
+    with style.style(look):
+        data, metadata = style.image(REVERSAL[name](evidence))._repr_mimebundle_()
+    assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
+    assert sum(character.isdigit() for character in metadata["image/png"]["alt"]) > 5
+
+
+def test_the_main_figure_says_every_variants_numbers_in_words(evidence):
+    alt = REVERSAL["scores"](evidence).get_label()
+    assert "forward: forward free 100 %" in alt and "reverse choice 25 %, reverse name first 25 %" in alt
+
+
+def test_the_main_figure_has_a_dot_for_every_seed(evidence):
+    figure = REVERSAL["scores"](evidence)
+    dots = {
+        axes.get_title(): [line for line in axes.lines if line.get_label() == "every seed"]
+        for axes in figure.axes
     }
+    assert len(dots["forward"][0].get_xdata()) == 2 * 7 and not dots["untrained"]
+    named = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert named == [
+        "chance",
+        "novel people, forward",
+        "novel people, reverse",
+        "background people",
+        "every seed",
+    ]
 
 
-def test_every_figure_is_a_png_with_alternative_text_that_holds_its_numbers(answers):
-    for name, figure in draw_all(answers).items():
-        data, metadata = style.image(figure)._repr_mimebundle_()
-        assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG"), name
-        assert any(digit.isdigit() for digit in metadata["image/png"]["alt"]), name
+def test_what_a_variant_was_taught_in_is_framed(evidence):
+    figure = REVERSAL["transfer"](evidence)
+    frames = {(round(patch.get_x() - 0.03), round(patch.get_y() - 0.03)) for patch in figure.axes[0].patches}
+    rows = list(dict.fromkeys(evidence.answers["variant"]))
+    assert {(0, rows.index("naming")), (2, rows.index("forward"))} <= frames and (
+        3,
+        rows.index("forward"),
+    ) not in frames
 
 
-def test_the_main_figure_says_every_arms_numbers_in_words(answers):
-    alt = draw_all(answers)["cells"].get_label()
-    assert "forward: forward/free 100 %" in alt and "reverse/choice 25 %" in alt
+def test_a_failed_gate_is_told_by_shape_and_word(evidence):
+    figure = REVERSAL["gates"](evidence)
+    assert "free, 4 strict validity failed with 92 %" in figure.get_label()
+    assert any("failed: 92 %" in text.get_text() for text in figure.axes[0].texts)
 
 
 def test_a_figure_without_alternative_text_is_refused():
@@ -53,20 +73,62 @@ def test_a_figure_without_alternative_text_is_refused():
         style.image(Figure())
 
 
-def test_cells_that_were_not_asked_leave_a_gap_not_an_error(answers):
-    part = answers[(answers["format"] == "choice") & (answers["population"] == "novel")]
-    for figure in draw_all(part).values():
-        style.image(figure)
+@pytest.mark.parametrize(
+    "kept",
+    [
+        {"format": "choice", "population": "novel"},
+        {"format": "free"},
+        {"variant": "forward", "seed": 0},
+        {"drop": "none", "variant": "forward"},
+    ],
+    ids=str,
+)
+def test_cells_that_were_not_asked_leave_a_gap_or_a_sentence_not_an_error(kept, evidence):
+    answers = evidence.answers
+    for column, value in kept.items():
+        answers = answers[answers[column] == value]
+    small = Evidence(answers, evidence.report, evidence.taught)
+    for draw in REVERSAL.values():
+        drawn = draw(small)
+        assert drawn.endswith(".") if isinstance(drawn, str) else style.image(drawn)
 
 
-def test_palette_marker_and_hatch_tell_as_many_lines_apart():
-    assert len(set(style.COLOURS)) == len(set(style.MARKERS)) == len(set(style.HATCHES)) == 9
+def test_a_study_without_what_is_read_says_so(evidence):
+    other = Evidence(evidence.answers, {**evidence.report, "read": "nobody"}, evidence.taught)
+    assert (
+        REVERSAL["gates"](other) == "This study has no evaluated variant nobody, from which gates are read."
+    )
+    bare = Evidence(evidence.answers[evidence.answers["drop"] == "none"], {}, evidence.taught)
+    assert "report.controls" in REVERSAL["controls"](bare)
 
 
-def test_neighbouring_colours_differ_in_grey_print():
+def test_the_generic_findings_figures_are_drawn_from_any_facets(evidence):
+    facets = {"people": ("direction", "format")}
+    any_world = Evidence(evidence.answers, evidence.report, evidence.taught, facets)
+    for draw in FINDINGS["accuracy"].figures.values():
+        drawn = draw(any_world)
+        assert drawn.endswith(".") if isinstance(drawn, str) else style.image(drawn)
+
+
+def test_figures_take_plain_tables():
+    table = pd.DataFrame(
+        {"variant": ["a", "a"], "series": "all", "section": ["x", "y"], "tick": ["one", "two"]}
+    )
+    table = table.assign(value=[0.5, 1.0], low=0.4, high=1.0, chance=np.nan, by_seed=[(0.4, 0.6), ()])
+    assert "x one 50 %, y two 100 %" in accuracy.cells(table, ["x", "y"]).get_label()
+    gate = {"panel": "p", "gate": "1 learned", "value": np.nan, "low": np.nan, "high": np.nan, "least": 0.9}
+    style.image(checks.gates(pd.DataFrame([gate | {"most": np.nan, "passed": False}]), pd.DataFrame()))
+
+
+def test_palette_marker_hatch_and_dashes_tell_as_many_lines_apart():
+    kinds = (style.COLOURS, style.MARKERS, style.HATCHES, style.LINES)
+    assert [len(set(kind)) for kind in kinds] == [9, 9, 9, 9]
+
+
+def test_neighbouring_sections_differ_in_grey_print():
     def grey(colour: str) -> float:
         red, green, blue = (int(colour[k : k + 2], 16) for k in (1, 3, 5))
         return 0.299 * red + 0.587 * green + 0.114 * blue
 
-    directions = [grey(colour) for colour in style.DIRECTION_COLOURS.values()]
-    assert abs(np.diff(directions)[0]) > 60
+    forward, reverse = (grey(colour) for colour in style.SECTIONS[:2])
+    assert abs(forward - reverse) > 60

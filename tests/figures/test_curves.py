@@ -1,22 +1,25 @@
 """Figures of traces: tables that are right by hand, texts that hold the numbers, gaps that are no errors."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 import synthetic_traces
 
-from mmrc_helpers.analysis import curves as tables
-from mmrc_helpers.analysis import intervals
-from mmrc_helpers.figures import curves, gradients, style
+from mmrc_helpers.analysis import curves, traces
+from mmrc_helpers.analysis.evidence import Axes
+from mmrc_helpers.analysis.reversal.cells import AXES
+from mmrc_helpers.figures import lines, style
 
-FIGURES = (
-    curves.cells,
-    curves.margins,
-    curves.candidates,
-    curves.storage,
-    curves.examples,
-    gradients.alignment,
-)
+FIGURES = {
+    "cells": partial(curves.plot_cells, axes=AXES),
+    "margins": partial(curves.plot_margins, axes=AXES),
+    "candidates": partial(curves.plot_candidates, axes=AXES),
+    "probe": partial(curves.plot_probe, axes=AXES, cell="reverse/choice"),
+    "examples": partial(curves.plot_examples, axes=AXES),
+    "alignment": partial(curves.plot_alignment, axes=AXES),
+}
 
 
 def of(variant="forward", seed=0, **options) -> dict[str, pd.DataFrame]:
@@ -29,7 +32,7 @@ def together(*parts) -> dict[str, pd.DataFrame]:
 
 
 @pytest.fixture(scope="module")
-def traces():
+def traced():
     return of()
 
 
@@ -41,87 +44,108 @@ def two_phases():
     return together(of(), later)
 
 
-@pytest.mark.parametrize("draw", FIGURES, ids=lambda draw: draw.__name__)
-def test_a_figure_says_its_numbers_in_words_in_both_styles(draw, traces):
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_says_its_numbers_in_words_in_both_styles(name, traced):
     for look in style.STYLES:
         with style.style(look):
-            alt = style.image(draw(traces)).metadata["alt"]
-        assert sum(word.strip(".;,:").lstrip("-").replace(".", "").isdigit() for word in alt.split()) >= 6, (
-            alt
-        )
+            alt = style.image(FIGURES[name](traced)).metadata["alt"]
+        words = [word.strip(".;,:").lstrip("-").replace(".", "") for word in alt.split()]
+        assert sum(word.isdigit() for word in words) >= 6, alt
 
 
-@pytest.mark.parametrize("draw", FIGURES, ids=lambda draw: draw.__name__)
-def test_phases_are_divided(draw, two_phases):
-    figure = draw(two_phases)
+@pytest.mark.parametrize("name", FIGURES)
+def test_phases_are_divided(name, two_phases):
+    figure = FIGURES[name](two_phases)
     texts = [text.get_text() for axes in figure.axes for text in axes.texts]
-    assert draw is curves.examples or any("phase 2" in text for text in texts)
+    assert name == "examples" or any("phase 2" in text for text in texts)
 
 
 @pytest.mark.parametrize("missing", ["judge", "reverse", "background", "paraphrase"])
-@pytest.mark.parametrize("draw", FIGURES, ids=lambda draw: draw.__name__)
-def test_what_was_not_probed_leaves_a_gap_not_an_error(draw, traces, missing):
-    table = traces["logprobs"]
+@pytest.mark.parametrize("name", FIGURES)
+def test_what_was_not_probed_leaves_a_gap_not_an_error(name, traced, missing):
+    table = traced["logprobs"]
     kept = ~table[["format", "direction", "population", "candidate"]].eq(missing).any(axis=1)
-    pulled = traces["gradients"]
+    pulled = traced["gradients"]
     pulled = pulled[~(pulled["left"].str.contains(missing) | pulled["right"].str.contains(missing))]
-    assert draw(traces | {"logprobs": table[kept], "gradients": pulled}).get_label()
+    assert FIGURES[name](traced | {"logprobs": table[kept], "gradients": pulled}).get_label()
 
 
-def test_arms_keep_their_colours_and_their_seeds_make_the_band():
-    arms = [of(name, seed, taught=cells) for name, cells in (("naming", ["forward/free"]), ("both", []))
+def test_variants_keep_their_colours_and_their_seeds_make_the_band():
+    runs = [of(name, seed, taught=cells) for name, cells in (("naming", ["forward/free"]), ("both", []))
             for seed in (0, 1)]  # fmt: skip
-    figure = curves.comparison(together(*arms), ("untrained", "naming", "both"))
-    assert (
-        "range of the seeds" in figure.get_label() and "Cosine of forward and reverse" in figure.get_label()
-    )
+    figure = curves.plot_variants(together(*runs), AXES, ("untrained", "naming", "both"))
+    alt = figure.get_label()
+    assert "range of the seeds" in alt and "gradients: forward against reverse, free, naming from" in alt
     assert figure.axes[0].lines[0].get_color() == style.COLOURS[1]
     style.image(figure)
-    without = together(*arms) | {"gradients": arms[0]["gradients"].iloc[:0]}
-    assert "Cosine" not in curves.comparison(without, ("naming", "both")).get_label()
+    without = together(*runs) | {"gradients": runs[0]["gradients"].iloc[:0]}
+    assert "gradients" not in curves.plot_variants(without, AXES, ("naming", "both")).get_label()
 
 
-def test_the_margin_is_right_minus_wrong_person(traces):
-    table = tables.margins(traces["logprobs"])
+def test_a_band_of_the_axis_can_be_enlarged(traced):
+    figure = curves.plot_cells(traced, AXES, focus=(-0.5, 0))
+    assert figure.axes[0].get_yscale() == "wider_middle"
+    assert curves.plot_margins(traced, AXES, focus=(-0.5, 0.5)).axes[2].get_yscale() == "wider_middle"
+
+
+def test_axes_of_another_world_make_the_same_figures(traced):
+    """Difficulty × view instead of direction × format, without anything known beside what is taught."""
+    names = {"direction": "difficulty", "format": "view"}
+    values = {"forward": "simple", "reverse": "hard", "free": "text", "choice": "image", "judge": "both"}
+    table = traced["logprobs"][traced["logprobs"]["population"] == "novel"]
+    table = table.drop(columns=["population", "topic"]).rename(columns=names).replace(values)
+    pulled = traced["gradients"].replace({
+        f"novel {direction}/{format}": f"{values[direction]} {values[format]}"
+        for direction in AXES.values["direction"] for format in AXES.values["format"]
+    })  # fmt: skip
+    axes = Axes({"difficulty": ("simple", "hard"), "view": ("text", "image", "both")}, wrong="wrong_person")
+    other = {"logprobs": table, "gradients": pulled, "storage": traced["storage"]}
+    assert "text, simple from" in curves.plot_cells(other, axes).get_label()
+    assert "Simple against hard: plain, text from" in curves.plot_alignment(other, axes).get_label()
+    for draw in (curves.plot_margins, curves.plot_candidates, curves.plot_examples):
+        assert draw(other, axes).get_label()
+
+
+def test_the_margin_is_right_minus_wrong(traced):
+    table = traces.margins(traced["logprobs"], AXES)
     row = table.iloc[5]
-    same = traces["logprobs"].query("id == @row.id and step == @row.step").set_index("candidate")["logp_sum"]
+    same = traced["logprobs"].query("id == @row.id and step == @row.step").set_index("candidate")["logp_sum"]
     assert row["margin"] == pytest.approx(same["right"] - same["wrong_person"])
     assert len(table) == 2 * 6 * 4 * len(synthetic_traces.STEPS)
 
 
-def test_a_curve_is_the_mean_over_people_with_the_range_of_the_seeds_or_the_people_around_it():
+def test_a_curve_is_the_mean_over_groups_with_the_range_of_the_seeds_or_the_groups_around_it():
     rows = [
-        {"variant": "a", "seed": seed, "phase": 1, "step": step, "supervised_tokens": 10 * step, 
-         "group": person, "value": seed + step + weight}
-        for seed in (0, 1) for step in (0, 5) for person, weight in (("x", -1), ("y", 1)) for _ in range(3)
+        {"variant": "a", "seed": seed, "phase": 1, "step": step, "supervised_tokens": 10 * step,
+         "group": group, "value": seed + step + weight}
+        for seed in (0, 1) for step in (0, 5) for group, weight in (("x", -1), ("y", 1)) for _ in range(3)
     ]  # fmt: skip
-    both = tables.over_time(pd.DataFrame(rows), "value")
+    both = traces.over_time(pd.DataFrame(rows), "value")
     assert both[["point", "step", "mean", "low", "high", "seeds"]].to_numpy().tolist() == [
         [0, 0, 0.5, 0, 1, 2],
         [1, 5, 5.5, 5, 6, 2],
     ]
-    one = tables.over_time(pd.DataFrame(rows[:12]), "value")
-    assert one[["mean", "low", "high", "people"]].to_numpy().tolist() == [[0, -1, 1, 2], [5, 4, 6, 2]]
+    one = traces.over_time(pd.DataFrame(rows[:12]), "value")
+    assert one[["mean", "low", "high", "groups"]].to_numpy().tolist() == [[0, -1, 1, 2], [5, 4, 6, 2]]
 
 
 def test_the_first_probe_of_a_phase_is_another_point_than_the_last_of_the_one_before(two_phases):
-    line = tables.over_time(two_phases["storage"], "margin")
+    line = traces.over_time(two_phases["storage"], "margin")
     assert line["point"].tolist() == list(range(2 * len(synthetic_traces.STEPS)))
-    assert tables.dividers(line) == {2: 256.0}
+    assert lines.dividers(line) == {2: 256.0}
 
 
-def test_pairs_are_forward_against_reverse_on_novel_people(traces):
-    pairs = tables.pairs(traces["gradients"])
+def test_pairs_are_forward_against_reverse_on_novel_people(traced):
+    pairs = traces.pairs(traced["gradients"], AXES)
     assert set(pairs["left"] + " | " + pairs["right"]) == {
         f"novel forward/{name} | novel reverse/{name}" for name in ("free", "choice", "judge")
     }
-    assert set(tables.pairs(traces["gradients"], layer=None)["layer"]) == {"0", "1", "2", "3"}
+    assert set(traces.pairs(traced["gradients"], AXES, layer=None)["layer"]) == {"0", "1", "2", "3"}
 
 
-def test_bands_of_means_leave_out_who_was_not_asked():
-    values = np.array([[0.0, 1.0], [0.0, 3.0], [0.0, np.nan]])
-    low, high = intervals.mean_bands(values)
-    assert low.tolist() == [0, 1] and high.tolist() == [0, 3]
+def test_alignment_is_told_for_every_seed():
+    ends = traces.alignment_ends(together(of(seed=0), of(seed=1))["gradients"], AXES)
+    assert len(ends) == 2 * 3 and set(ends["seed"]) == {0, 1} and (ends["first"] > ends["last"] - 1).all()
 
 
 def test_labels_stay_in_order_apart_and_inside():

@@ -2,11 +2,14 @@
 stage goes on afterwards. A small tmpfs is really mounted and filled."""
 
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
+import tiny
 
 from mmrc_helpers import run
 from mmrc_helpers.errors import UserError
@@ -15,11 +18,11 @@ from mmrc_helpers.store import disk, files, folders
 from mmrc_helpers.study import budget, stages
 from mmrc_helpers.study.runs import load_study
 
-STUDY = """
-model: {source: scratch}
+STUDY = f"""
+model: {{source: scratch}}
 phases: []
-data: {background: 8, novel: 16, train_views: 2, test_views: 1, train_scenes: 1, text_scenes: 8}
-machine: {launcher: python}
+{tiny.PEOPLE}
+machine: {{launcher: python}}
 """
 WRITER = '''
 """Writes ever more of four files, as training writes checkpoints; keeps those that are there."""
@@ -69,13 +72,15 @@ def test_too_little_space_is_said_before_the_work_with_both_numbers_and_the_cure
     assert not folders.part_of(stage.folder).exists()
 
 
-def test_a_disk_that_fills_in_the_middle_is_one_sentence_and_the_stage_goes_on(small, tmp_path, monkeypatch):
+def test_a_disk_that_fills_in_the_middle_is_one_sentence_and_the_stage_goes_on(small, tmp_path):
     (tmp_path / "tiny").mkdir()
     (tmp_path / "tiny" / "writer.py").write_text(textwrap.dedent(WRITER))
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     part = folders.begin(folders.folder_of("train", "sft", "00000000"), {})
     machine = {"launcher": "python", "accelerator": "cpu", "processes": 1, "hostfile": "", "threads": 1}
-    machine |= {"heartbeat_seconds": 60, "environment": {}}
+    machine |= {
+        "heartbeat_seconds": 60,
+        "environment": {"PYTHONPATH": f"{tmp_path}{os.pathsep}{files.REPOSITORY}"},
+    }
     with pytest.raises(UserError, match="^the disk is full, so .*sft-00000000.part is unfinished; free some"):
         run_module("tiny.writer", part, machine)
     assert (part / "0.pt").exists() and not (part / "done.json").exists()
@@ -95,17 +100,16 @@ def test_a_full_disk_under_the_runner_is_one_sentence_and_status_2(small, study,
 
 
 def test_other_errors_of_the_system_are_not_taken_for_a_full_disk(tmp_path):
-    with pytest.raises(FileNotFoundError), disk.naming_a_full_disk(tmp_path):
+    with pytest.raises(FileNotFoundError), disk.writing_into(tmp_path):
         (tmp_path / "missing").read_text()
 
 
-def test_estimates_are_no_less_than_what_a_stage_takes(artifacts_with_base, study, monkeypatch):
+def test_estimates_are_no_less_than_what_a_stage_takes(artifacts_with_base, study, tiny_data, monkeypatch):
     monkeypatch.setenv("MMRC_ARTIFACTS", str(artifacts_with_base))
     (chosen,) = study.runs
     stage = stages.data_stage(chosen)
-    made = stages.make(stage, chosen.params["machine"], lambda *_, **__: None)
-    assert disk.size(made) < budget.estimate("data", stage.params, {}, {}) < 50e6
-    embedded = folders.folder_of("train", "sft", "3505d516")
+    assert disk.size(tiny_data) < budget.estimate("data", stage.params, {}, {}) < 50e6
+    embedded = tiny.base_model()
     weights = embedded / "model" / "model.safetensors"
     recipe, machine = folders.read_recipe(embedded), {"keep_checkpoints": 2}
     assert disk.size(weights.parent) < budget.estimate("train", recipe["params"], {}, machine)
@@ -116,32 +120,28 @@ def test_estimates_are_no_less_than_what_a_stage_takes(artifacts_with_base, stud
     assert budget.estimate("train", params, {"model": embedded}, machine) == expected
 
 
-def test_a_stage_with_a_damaged_input_is_not_begun(artifacts_with_base, study, monkeypatch):
-    monkeypatch.setenv("MMRC_ARTIFACTS", str(artifacts_with_base))
+def test_a_stage_with_a_damaged_input_is_not_begun(tiny_data, tmp_path, study, monkeypatch):
+    monkeypatch.setenv("MMRC_ARTIFACTS", str(tmp_path / "artifacts"))
     (chosen,) = study.runs
-    data, stage = stages.data_stage(chosen), stages.eval_stage(chosen)
-    folder = stages.make(data, chosen.params["machine"], lambda *_, **__: None)
-    picture = min((folder / "images").iterdir())
-    picture.unlink()
-    with pytest.raises(UserError, match=f"{picture.name} is missing; to make it again: rm -r .*, then run"):
+    stage, folder = stages.eval_stage(chosen), stages.data_stage(chosen).folder
+    shutil.copytree(tiny_data, folder)
+    shard = min((folder / "pictures").iterdir())
+    shard.unlink()
+    with pytest.raises(UserError, match=f"{shard.name} is missing; to make it again: rm -r .*, then run"):
         stages.make(stage, chosen.params["machine"])
     assert not folders.part_of(stage.folder).exists()
 
 
-def test_a_torn_picture_of_an_earlier_attempt_is_drawn_again(tmp_path, study, monkeypatch):
-    monkeypatch.setenv("MMRC_ARTIFACTS", str(tmp_path / "artifacts"))
-    (chosen,) = study.runs
-    stage = stages.data_stage(chosen)
-    part = folders.begin(stage.folder, stage.recipe(stages._machine_for("data", chosen.params["machine"])))
-    (part / "images").mkdir()
-    made = stages.make(stage, chosen.params["machine"], lambda *_, **__: None)
-    whole = {path.name: path.read_bytes() for path in (made / "images").iterdir()}
-    part = made.rename(part)
+@pytest.mark.parametrize("torn", ["whole name", "begun"])
+def test_a_torn_shard_of_an_earlier_attempt_is_drawn_again(tmp_path, tiny_data, torn):
+    part = Path(shutil.copytree(tiny_data, tmp_path / f"{tiny_data.name}.part"))
     for name in ("made.json", "done.json"):
         (part / name).unlink()
-    torn, gone, *_ = sorted((part / "images").iterdir())
-    torn.write_bytes(whole[torn.name][:50])
-    gone.unlink()
+    (shard,) = (part / "pictures").iterdir()
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[: len(whole) // 2])
+    if torn == "begun":
+        shard.rename(shard.with_suffix(".part"))
     command = [sys.executable, "-m", "mmrc_helpers.programs.generate", str(part)]
     subprocess.run(command, check=True, capture_output=True)
-    assert {path.name: path.read_bytes() for path in (part / "images").iterdir()} == whole
+    assert {path.name: path.read_bytes() for path in (part / "pictures").iterdir()} == {shard.name: whole}

@@ -6,22 +6,23 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 
 from mmrc_helpers import run
 from mmrc_helpers.analysis import reading, scores
 from mmrc_helpers.errors import UserError
-from mmrc_helpers.execution import launch
-from mmrc_helpers.models import encode, load
+from mmrc_helpers.execution import machine
+from mmrc_helpers.models import load
 from mmrc_helpers.store import files, folders
 from mmrc_helpers.study import runs
-from mmrc_helpers.tasks import records
+from mmrc_helpers.tasks.example import example_line, read_examples
+from mmrc_helpers.tasks.rows import taken
+from mmrc_helpers.worlds import WORLDS, Data
 from mmrc_helpers.worlds.people import cast as world
 from mmrc_helpers.worlds.people.questions import examples as questions
 
 SMOKE = runs.load_study("smoke").runs[-1]
-DATA = SMOKE.params["data"]
-TRAIN = SMOKE.params["phases"][0]
+DATA = SMOKE.params["world"]["facts"]
+TEACH = SMOKE.params["phases"][0]["teach"]
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def refused(place: Path, capfd, *arguments: str) -> str:
     """What the command line says to this, having checked its form."""
     assert run.main([*arguments, "--params-folder", str(place / "params")]) == 2
     said = capfd.readouterr().err
-    assert re.fullmatch(r"error: .+\n", said), said
+    assert re.fullmatch(r"error: (.+|\d+ problems:(\n  .+)+)\n", said), said
     return said
 
 
@@ -55,7 +56,10 @@ STUDIES = {
     "misspelt parameter": ("train: {epcohs: 3, stpes: 4}", "train.epcohs: no such parameter"),
     "near miss": ("train: {stpes: 4}", "mine.yaml: train.stpes: no such parameter; did you mean steps?"),
     "misspelt section": ("trian: {steps: 4}", "trian: no such parameter; did you mean train?"),
-    "misspelt deep": ("train.replay_mix.potrait: 1", "train.replay_mix.potrait: .* did you mean portrait?"),
+    "misspelt deep": (
+        "train.teach.replay_mix.potrait: 1",
+        "train.teach.replay_mix.potrait: .* did you mean portrait?",
+    ),
     "misspelt in variant": ("variants: {a: {train.stpes: 4}}", "train.stpes: .* did you mean steps?"),
     "misspelt in phase": ("phases: [{stpes: 4}]", "train.stpes: .* did you mean steps?"),
     "2e-4 as text": ("train: {learning_rate: 2e-4}", r"train.learning_rate: .*'2e-4'.* write 0.0002"),
@@ -65,36 +69,41 @@ STUDIES = {
     "bool for a count": ("train: {steps: true}", "train.steps: expected a whole number"),
     "fraction for a count": ("train: {steps: 2.5}", "train.steps: expected a whole number"),
     "number for a switch": ("train: {freeze_vision: 1}", "train.freeze_vision: expected true or false"),
-    "bool for text": ("model: {name: no}", "model.name: expected text; got False"),
+    "bool for text": ("model: {name: false}", "model.name: expected text; got False"),
     "null": ("train: {steps: null}", "train.steps: expected a whole number .*None"),
     "empty section": ("train:", "train: expected a mapping"),
     "list for a section": ("train: [1]", "train: expected a mapping"),
-    "word for a list": ("train: {cells: forward/free}", "train.cells: expected a list"),
-    "nested list": ("train: {cells: [[forward/free]]}", "train.cells: expected a flat list"),
-    "repeated element": ("train: {cells: [forward/free, forward/free]}", "train.cells: .* given twice"),
-    "unknown cell": ("train: {cells: [sideways/free]}", "train.cells: 'sideways/free' .*forward/free"),
+    "word for a list": ("train.teach: {cells: forward/free}", "train.teach.cells: expected a list"),
+    "nested list": ("train.teach: {cells: [[forward/free]]}", "train.teach.cells: expected a flat list"),
+    "repeated element": (
+        "train.teach: {cells: [forward/free, forward/free]}",
+        "train.teach.cells: .* given twice",
+    ),
+    "unknown cell": (
+        "train.teach: {cells: [sideways/free]}",
+        "train.teach.cells: 'sideways/free' .*forward/free",
+    ),
     "unknown choice": (
         "machine: {launcher: slurm}",
         "machine.launcher: 'slurm' .* deepspeed, torchrun, python",
     ),
-    "negative count": ("data: {novel: -1}", "data.novel: must be at least 0; got -1"),
-    "no length": ("train: {steps: 0, novel_tokens: 0}", "train.steps, train.novel_tokens: give one of them"),
+    "negative count": ("people: {novel: -1}", "people.novel: must be at least 0; got -1"),
     "two lengths": (
-        "train: {steps: 9, novel_tokens: 9}",
-        "train.steps, train.novel_tokens: give one of them",
+        "train: {steps: 9, taught_tokens: 9}",
+        "train.steps, train.taught_tokens: give one of them",
     ),
     "zero rows": ("train: {batch: 0}", "train.batch: must be at least 1; got 0"),
     "one process too many": (
         "machine: {launcher: python, processes: 2}",
         "machine.launcher: python starts one process, but machine.processes is 2; use deepspeed or torchrun",
     ),
-    "share above one": ("train: {replay: 1.5}", "train.replay: must be at most 1.0; got 1.5"),
-    "too many options": ("data: {options: 30}", "data.options: must be at most"),
-    "more people than names": ("data: {novel: 900}", "1000 people, but only 400 names"),
+    "share above one": ("train.teach: {replay: 1.5}", "train.teach.replay: must be at most 1; got 1.5"),
+    "too many options": ("people: {options: 30}", "people.options: must be at most"),
+    "more people than names": ("people: {novel: 900}", "1000 people, but only 400 names"),
     "nothing to replay": (
-        "train.replay_mix: {portrait: 0, lineup: 0, recall: 0, twin: 0, attribute: 0, caption: 0, text: 0, "
-        "in_context: 0}",
-        "train.replay_mix: all zero",
+        "train.teach.replay_mix: {portrait: 0, lineup: 0, recall: 0, twin: 0, attribute: 0, caption: 0, "
+        "text: 0, in_context: 0}",
+        "train.teach.replay_mix: all zero",
     ),
     "unknown parent": ("extends: reversel", "no study named reversel"),
     "circular parent": ("extends: mine", "extends: goes in a circle: mine → mine"),
@@ -129,9 +138,9 @@ STUDIES = {
     "bad seeds in a variant": ("variants: {a: {seeds: [true]}}", "variants.a: seeds: expected"),
     "phases as a mapping": ("phases: {}", "phases: expected a list of overrides"),
     "phase as a word": ("phases: [sft]", "phases: expected a list of overrides"),
-    "unknown arm": (
-        "report: {arms: [forwrad]}\nvariants: {forward: {}}",
-        "report.arms: variant 'forwrad' is not known; did you mean forward?",
+    "unknown variant": (
+        "report: {variants: [forwrad]}\nvariants: {forward: {}}",
+        "report.variants: variant 'forwrad' is not known; did you mean forward?",
     ),
     "nested environment": (
         "machine: {environment: {A: {B: 1}}}",
@@ -167,7 +176,7 @@ COMMANDS = {
     "unknown file": (["nowhere.yaml"], "nowhere.yaml: no such study file"),
     "unknown variant": (["good", "--variant", "forwrd"], "'forwrd' is not known; did you mean forward?"),
     "unknown seed": (["good", "--seed", "7"], "no seed 7 here; there are 0"),
-    "no notebooks": (["good", "--notebooks", "nowhere"], "05_report.ipynb does not exist"),
+    "no notebooks": (["good", "--notebooks", "nowhere"], "05_report_reversal.ipynb does not exist"),
 }
 
 
@@ -189,25 +198,14 @@ def written(path: Path, content: bytes) -> Path:
     return path
 
 
-def picture(path: Path, mode: str) -> Path:
-    Image.new(mode, (8, 8)).save(path)
-    return path
-
-
 def whole_example() -> bytes:
     example = next(iter(questions(world.cast(DATA, 0), DATA, 0)))
-    return records.example_line(example).encode()
+    return example_line(example).encode()
 
 
-def model_folder(place: Path, *names: str) -> dict:
-    for name in names:
-        written(place / "models" / "big" / name, b"{}")
-    return {"models_folder": str(place / "models")}
-
-
-def rows(train: dict) -> list:
-    examples = [e for e in questions(world.cast(DATA, 0), DATA, 0) if e.split == "train"]
-    return records.training_rows(examples, {**TRAIN, **train}, 0, len)
+def rows(teach: dict) -> list:
+    data = Data([e for e in people() if e.split == "train"])
+    return taken(WORLDS["people"].teach(data, {**TEACH, **teach}, 0), 16, tokens=100, cost=lambda row: 1)
 
 
 def people(**data) -> list:
@@ -217,17 +215,10 @@ def people(**data) -> list:
 
 PNG = b"\x89PNG\r\n\x1a\n truncated"
 FILES = {
-    "empty picture": (lambda p: encode.read_image(written(p / "a.png", b"")), "a.png: unread.*--redo data"),
-    "no picture": (lambda p: encode.read_image(written(p / "a.png", b"no")), "a.png: unread.*--redo data"),
-    "torn picture": (lambda p: encode.read_image(written(p / "a.png", PNG)), "a.png: unread.*--redo data"),
-    "missing picture": (lambda p: encode.read_image(p / "a.png"), "a.png: unreadable.*--redo data"),
-    "grey picture": (lambda p: encode.read_image(picture(p / "a.png", "L")), "mode L, not RGB; convert it"),
-    "clear picture": (lambda p: encode.read_image(picture(p / "a.png", "RGBA")), "mode RGBA, not RGB"),
-    "palette": (lambda p: encode.read_image(picture(p / "a.png", "P")), "mode P, not RGB; convert it"),
-    "no examples": (lambda p: records.read_examples(p / "examples.jsonl"), "missing; .*--redo data"),
+    "no examples": (lambda p: read_examples(p / "examples.jsonl"), "missing; .*--redo data"),
     **{
         name: (
-            lambda p, line=line: records.read_examples(written(p / "e.jsonl", whole_example() + line)),
+            lambda p, line=line: read_examples(written(p / "e.jsonl", whole_example() + line)),
             "e.jsonl, line 2: not a whole example .*--redo data",
         )
         for name, line in {
@@ -271,32 +262,26 @@ FILES = {
         lambda p: files.make_folder(Path("/proc/artifacts")),
         "cannot write to /proc/artifacts .*; set MMRC_ARTIFACTS",
     ),
-    "no model": (
-        lambda p: load.downloaded({"name": "big"}, model_folder(p)),
-        "no model at .*big. Download it .*`hf download Qwen/big --local-dir",
-    ),
-    "pickled weights": (
-        lambda p: load.downloaded({"name": "big"}, model_folder(p, "config.json", "pytorch_model.bin")),
-        "holds no \\*.safetensors weights; other weight formats are refused",
-    ),
-    "no processor": (
-        lambda p: load.downloaded({"name": "big"}, model_folder(p, "config.json", "a.safetensors")),
-        "holds no processor .*download the whole model",
-    ),
     "fp16 on a CPU": (
         lambda p: load.check_precision({"precision": "fp16"}, torch.device("cpu")),
         "train.precision: fp16 needs a GPU; write bf16 or fp32",
     ),
     "no hostfile": (
-        lambda p: launch._count_ranks({"launcher": "deepspeed", "hostfile": str(p / "hosts")}),
+        lambda p: machine.count_ranks({"launcher": "deepspeed", "hostfile": str(p / "hosts")}),
         "machine.hostfile: .*hosts does not exist; its lines are `HOST slots=GPUS`",
     ),
-    "more people than names": (lambda p: people(novel=1000), "raise data.first_names or data.last_names"),
-    "too few people": (lambda p: people(novel=8), "data.novel: too few people for line-ups of 4 .*raise it"),
-    "nothing to teach": (lambda p: rows({"cells": ()}), "train.cells is empty, .*set train.replay to 1.0"),
+    "more people than names": (lambda p: people(novel=1000), "raise people.first_names or people.last_names"),
+    "too few people": (
+        lambda p: people(novel=8),
+        "people.novel: too few people for line-ups of 4 .*raise it",
+    ),
+    "nothing to teach": (
+        lambda p: rows({"cells": ()}),
+        "train.teach.cells is empty, .*set train.teach.replay to 1.0",
+    ),
     "tokens of nothing": (
         lambda p: rows({"replay": 1.0}),
-        "train.novel_tokens: with train.replay 1.0 .*give train.steps instead",
+        "train.taught_tokens: .*give train.steps",
     ),
 }
 
@@ -312,7 +297,7 @@ def test_what_a_stage_cannot_use_is_one_sentence_with_the_fix(place, read, messa
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(UserError, match="machine.accelerator: cuda, .*; write auto or cpu"):
-        launch._uses_cuda({"accelerator": "cuda"})
+        machine.uses_cuda({"accelerator": "cuda"})
     if not torch.cuda.is_available():
         with pytest.raises(UserError, match="no GPU is visible; set it to cpu or auto"):
             load.device_of({"accelerator": "cuda"})

@@ -5,13 +5,14 @@ import shutil
 from pathlib import Path
 
 import pytest
-import yaml
 
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.store import keys
 from mmrc_helpers.store.keys import content_key
 from mmrc_helpers.study import parameters, runs
 from mmrc_helpers.study.runs import find_run, load_study
+from mmrc_helpers.training import METHODS
+from mmrc_helpers.worlds import WORLDS
 
 BASE = runs.PARAMS_FOLDER / "base.yaml"
 
@@ -52,12 +53,12 @@ def test_runs_are_variants_times_seeds_with_every_parameter_spelled_out(params):
     text = """
 extends: parent
 question: Why?
-data: {novel: 8}
-train: {novel_tokens: 0}
+people: {novel: 8}
+train: {taught_tokens: 0}
 variants:
   untrained: {phases: []}
-  forward: {train.steps: 60, train.replay_mix: {text: 1}, seeds: [7]}
-  two: {"phases": [{}, {steps: 70, replay_mix.text: 0.5}]}
+  forward: {train.steps: 60, train.teach.replay_mix: {text: 1}, seeds: [7]}
+  two: {"phases": [{}, {steps: 70, teach.replay_mix.text: 0.5}]}
 """
     write(params, "question: not mine\ntrain: {batch: 4, steps: 50}\nseeds: [0, 1]\nexpected: x", "parent")
     mine = load_study(write(params, text))
@@ -71,10 +72,12 @@ variants:
     ]
     untrained, forward, two = mine.runs[0].params, mine.runs[2].params, mine.runs[3].params
     assert untrained["phases"] == ()
-    assert forward["data"]["novel"] == 8
-    assert [(p["steps"], p["batch"], p["replay_mix"]["text"]) for p in forward["phases"]] == [(60, 4, 1.0)]
-    assert forward["phases"][0]["replay_mix"]["portrait"] == 0.45
-    assert [(p["steps"], p["replay_mix"]["text"]) for p in two["phases"]] == [(50, 0.05), (70, 0.5)]
+    assert forward["world"]["facts"]["novel"] == 8
+    assert [(p["steps"], p["batch"], p["teach"]["replay_mix"]["text"]) for p in forward["phases"]] == [
+        (60, 4, 1.0)
+    ]
+    assert forward["phases"][0]["teach"]["replay_mix"]["portrait"] == 0.45
+    assert [(p["steps"], p["teach"]["replay_mix"]["text"]) for p in two["phases"]] == [(50, 0.05), (70, 0.5)]
     assert "report" not in forward
 
 
@@ -94,16 +97,26 @@ def test_environment_variables_are_free_names_and_add_up(params):
 def test_a_run_cannot_be_changed(params):
     run = load_study(write(params, "cost: little")).runs[0]
     with pytest.raises(TypeError):
-        run.params["data"]["novel"] = 3
+        run.params["world"]["facts"]["novel"] = 3
     with pytest.raises(TypeError):
-        run.params["phases"][0]["cells"][0] = "reverse/free"
+        run.params["phases"][0]["teach"]["cells"][0] = "reverse/free"
 
 
-def test_base_documents_bounds_and_choices_of_every_parameter():
-    """Every parameter of base.yaml has a comment, every number its bounds, and every default passes them."""
-    base = yaml.safe_load(BASE.read_text())
-    sections = {key: value for key, value in base.items() if key not in runs.NOT_A_SECTION}
-    assert parameters.merge(sections, sections, BASE) == sections
+def declared() -> list[Path]:
+    return [
+        BASE,
+        *sorted(runs.PARAMS_FOLDER.glob("worlds/*.yaml")),
+        *sorted(runs.PARAMS_FOLDER.glob("methods/*.yaml")),
+    ]
+
+
+@pytest.mark.parametrize("path", declared(), ids=lambda path: path.stem)
+def test_a_parameter_has_its_default_its_meaning_and_its_limits_on_one_line(path):
+    """Every parameter has a comment, every number its limits, and every default is within them."""
+    known = parameters.read_known(path)
+    sections = {key: value for key, value in known.defaults.items() if key not in runs.NOT_A_SECTION}
+    merge = parameters.Merge(path, known)
+    assert merge.merged(sections, sections) == sections and merge.problems == []
 
     def numbers(section, prefix=""):
         for key, value in section.items():
@@ -112,10 +125,42 @@ def test_base_documents_bounds_and_choices_of_every_parameter():
             elif isinstance(value, int | float) and not isinstance(value, bool):
                 yield prefix + key
 
-    assert set(numbers(sections)) == set(parameters.BOUNDS)
-    for line in BASE.read_text().splitlines():
+    assert set(numbers(sections)) <= set(known.limits)
+    for line in path.read_text().splitlines():
         if ":" in line.split("#")[0] and line.startswith("  ") and "base:" not in line:
             assert "#" in line, f"no comment: {line}"
+
+
+def test_every_world_and_method_has_its_parameters_and_the_other_way_round():
+    for folder, known in (("worlds", WORLDS), ("methods", METHODS)):
+        assert {path.stem for path in (runs.PARAMS_FOLDER / folder).glob("*.yaml")} == set(known)
+
+
+def test_a_section_of_a_world_or_method_that_is_not_in_use_is_an_error(params):
+    with pytest.raises(UserError, match="novel: no such parameter"):
+        load_study(write(params, "novel: 3"))
+    with pytest.raises(UserError, match="data.world: 'peopel' is not known; did you mean people"):
+        load_study(write(params, "data: {world: peopel}"))
+    with pytest.raises(UserError, match="train.method: 'stf' is not known; did you mean sft"):
+        load_study(write(params, "train: {method: stf}"))
+
+
+def test_everything_that_is_wrong_is_said_at_once(params):
+    text = "train: {stpes: 4, batch: 0}\npeople: {novle: 3}\nmachine: {launcher: slurm}"
+    with pytest.raises(UserError) as caught:
+        load_study(write(params, text))
+    for name in ("train.stpes", "train.batch", "people.novle", "machine.launcher"):
+        assert name in str(caught.value)
+
+
+def test_an_adapter_keeps_its_shape_through_the_phases(params):
+    with pytest.raises(UserError, match="phase 2 trains every weight behind an adapter"):
+        load_study(write(params, "phases: [{}, {lora_r: 0}]"))
+    with pytest.raises(UserError, match="phase 2 goes on with the adapter of phase 1"):
+        load_study(write(params, "phases: [{}, {lora_r: 8}]"))
+    with pytest.raises(UserError, match="lora_targets.* must stay as they are"):
+        load_study(write(params, "phases: [{}, {lora_targets: [q_proj]}]"))
+    assert load_study(write(params, "phases: [{lora_r: 0}, {}, {learning_rate: 0.1}]")).runs
 
 
 def test_every_study_in_the_repository_loads():

@@ -9,10 +9,10 @@ SMOKE = find_run(load_study("smoke"), "forward", 0)
 
 
 def changed(run: Run, section: str, **values) -> Run:
-    """The run with other values in one section; in `train`, of its only phase."""
+    """The run with other values in one section; in `train`, of its only phase; in `facts`, of its world."""
     params = plain(run.params)
-    target = params["phases"][0] if section == "train" else params[section]
-    target.update(values)
+    places = {"train": params["phases"][0], "facts": params["world"]["facts"], **params}
+    places[section].update(values)
     return Run(run.study, run.variant, run.seed, params)
 
 
@@ -40,7 +40,7 @@ def test_the_machine_changes_no_key():
 
 
 def test_a_data_parameter_changes_every_key():
-    before, after = stages.keys(SMOKE), stages.keys(changed(SMOKE, "data", novel=17))
+    before, after = stages.keys(SMOKE), stages.keys(changed(SMOKE, "facts", novel=17))
     assert all(before[name] != after[name] for name in before)
 
 

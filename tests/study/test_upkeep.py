@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import tiny
 
 from mmrc_helpers import run
 from mmrc_helpers.store import files, folders
@@ -36,7 +37,7 @@ def finish(stage: stages.Stage) -> Path:
 
 def finish_another(params: Path) -> list[Path]:
     """The data and the answers of a study whose file is gone."""
-    (params / "gone.yaml").write_text(STUDY.replace("phases", "data: {novel: 4}\nphases"))
+    (params / "gone.yaml").write_text(STUDY.replace("phases", "people: {novel: 4}\nphases"))
     chosen = load_study(params / "gone.yaml").runs[0]
     (params / "gone.yaml").unlink()
     return [finish(stages.data_stage(chosen)), finish(stages.eval_stage(chosen))]
@@ -82,7 +83,7 @@ def test_check_names_every_file_that_is_damaged_and_the_command_that_mends_it(pa
 def test_check_finds_a_recipe_that_leads_to_another_key(params, capsys):
     folder = next((params.parent / "artifacts" / "data").iterdir())
     recipe = json.loads((folder / "recipe.json").read_text())
-    recipe["params"]["data"]["novel"] = 7
+    recipe["params"]["world"]["facts"]["novel"] = 7
     folders.forget(folder)
     folders.finish(folders.begin(folder, recipe), {})
     assert main(params, "--check") == 1
@@ -161,8 +162,8 @@ def test_the_folders_of_a_study_whose_file_is_gone_are_unused(params):
 
 def test_the_embedded_model_is_always_in_use(tmp_path, monkeypatch):
     monkeypatch.delenv("MMRC_ARTIFACTS", raising=False)
-    assert not [path for path in upkeep.unused(tmp_path) if path.name == "sft-3505d516"]
-    assert folders.damage(folders.folder_of("train", "sft", "3505d516")) == []
+    assert tiny.base_model() not in upkeep.unused(tmp_path)
+    assert folders.damage(tiny.base_model()) == []
 
 
 def test_check_and_clean_stand_in_the_help(capsys):

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+import tiny
 from safetensors.torch import load_file
 
 from mmrc_helpers.errors import UserError
@@ -15,25 +16,24 @@ from mmrc_helpers.study import stages
 from mmrc_helpers.study.runs import find_run, load_study
 from mmrc_helpers.training.checkpoints import step_of
 
-STUDY = """
+STUDY = f"""
 question: Do several processes give what one gives?
 model:
   source: scratch
-  scratch: {hidden_size: 48, layers: 2, intermediate_size: 64, vision_width: 32, vision_layers: 1}
-data: {background: 8, novel: 16, train_views: 2, test_views: 1, train_scenes: 1}
+  scratch: {{hidden_size: 48, layers: 2, intermediate_size: 64, vision_width: 32, vision_layers: 1}}
+{tiny.PEOPLE}
 train:
-  cells: [forward/free, forward/choice]
+  teach: {{cells: [forward/free, forward/choice], replay_mix: {{text: 0.0}}}}
   steps: 12
-  novel_tokens: 0
+  taught_tokens: 0
   batch: 8
   lora_r: 0
-  replay_mix: {text: 0.0}
-evaluate: {background: 4, orders: 2, drops: [image, text]}
-machine: {launcher: python, threads: 1, save_steps: 2, log_steps: 1}
+evaluate: {{orders: 2, ask: {{background: 4, drops: [image, text]}}}}
+machine: {{launcher: python, threads: 1, save_steps: 2, log_steps: 1}}
 variants:
-  whole: {}
+  whole: {{}}
   adapted:
-    phases: [{}, {lora_r: 4}]
+    phases: [{{}}, {{lora_r: 4}}]
 """
 
 
@@ -45,25 +45,27 @@ def study(tmp_path_factory):
 
 
 @pytest.fixture
-def artifacts(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setenv("MMRC_ARTIFACTS", str(tmp_path / "artifacts"))
-    return tmp_path / "artifacts"
-
-
-def quiet(*_, **__):
-    pass
+def artifacts(artifacts_with_base, tiny_data, monkeypatch) -> Path:
+    """One folder for the file: the data and the whole model are made once, and what a test harms it makes
+    anew."""
+    monkeypatch.setenv("MMRC_ARTIFACTS", str(artifacts_with_base))
+    return artifacts_with_base
 
 
 def make(stage, run, **machine) -> Path:
-    return stages.make(stage, {**run.params["machine"], **machine}, quiet)
+    return stages.make(stage, {**run.params["machine"], **machine}, tiny.quiet)
+
+
+def make_anew(stage, run, **machine) -> Path:
+    folders.forget(stage.folder)
+    return make(stage, run, **machine)
 
 
 def test_one_and_two_processes_write_the_same_answers(study, artifacts):
     run = find_run(study, "adapted", 0)
     stage = stages.eval_stage(run)
-    one = (make(stage, run) / "answers.jsonl").read_bytes()
-    folders.forget(stage.folder)
-    two = (make(stage, run, launcher="torchrun", processes=2) / "answers.jsonl").read_bytes()
+    one = (make_anew(stage, run) / "answers.jsonl").read_bytes()
+    two = (make_anew(stage, run, launcher="torchrun", processes=2) / "answers.jsonl").read_bytes()
     assert one == two and one.count(b"\n") > 100
 
 
@@ -103,7 +105,8 @@ def kill_at_step(step: int, study, run, **machine) -> Path:
     machine = {**plain(run.params["machine"]), **machine}
     part = folders.part_of(stages.train_stages(run)[-1].folder)
     code = (
-        "import sys; from mmrc_helpers import stages; from mmrc_helpers.study import find_run, load_study;"
+        "import sys; from mmrc_helpers.study import stages;"
+        "from mmrc_helpers.study.runs import find_run, load_study;"
         f"run = find_run(load_study(sys.argv[1]), {run.variant!r}, 0);"
         f"stages.make(stages.train_stages(run)[-1], {machine!r})"
     )
@@ -131,7 +134,7 @@ def test_two_killed_ranks_resume_bit_by_bit(study, artifacts, variant, zero):
     stage = stages.train_stages(run)[-1]
     machine = {"launcher": "deepspeed", "processes": 2, "zero": zero, "micro_batch": 2}
     name = "model/model.safetensors" if variant == "whole" else "adapter/adapter_model.safetensors"
-    whole = load_file(make(stage, run, **machine) / name)
+    whole = load_file(make_anew(stage, run, **machine) / name)
     folders.forget(stage.folder)
     kill_at_step(4, study, run, **machine)
     resumed = load_file(make(stage, run, **machine) / name)
@@ -142,7 +145,7 @@ def test_two_killed_ranks_resume_bit_by_bit(study, artifacts, variant, zero):
 def test_two_ranks_train_under_deepspeed(study, artifacts, zero):
     run = find_run(study, "adapted", 0)
     stage = stages.train_stages(run)[-1]
-    folder = make(stage, run, launcher="deepspeed", processes=2, zero=zero, micro_batch=2)
+    folder = make_anew(stage, run, launcher="deepspeed", processes=2, zero=zero, micro_batch=2)
     weights = load_file(folder / "adapter" / "adapter_model.safetensors")
     assert any(values.abs().sum() > 0 for name, values in weights.items() if "lora_B" in name)
     rows = files.read_jsonl(folder / "metrics.jsonl")
@@ -151,5 +154,6 @@ def test_two_ranks_train_under_deepspeed(study, artifacts, zero):
 
 def test_an_uneven_batch_is_one_clear_error(study, artifacts):
     run = find_run(study, "whole", 0)
+    folders.forget(stages.train_stages(run)[0].folder)
     with pytest.raises(UserError, match="train.batch: 8 rows do not divide"):
         make(stages.train_stages(run)[0], run, micro_batch=3)

@@ -2,29 +2,51 @@
 
 import random
 from collections import Counter
+from dataclasses import asdict
+from itertools import islice
 
 import pytest
 
+from mmrc_helpers.errors import UserError
+from mmrc_helpers.store.keys import plain
 from mmrc_helpers.study.runs import load_study
-from mmrc_helpers.tasks import records
-from mmrc_helpers.tasks.records import CELLS, Example, answer_text, messages, training_rows
+from mmrc_helpers.tasks.example import (
+    LETTERS,
+    answer_of,
+    conversation,
+    example_line,
+    pictures_of,
+    question,
+    read_examples,
+)
+from mmrc_helpers.tasks.rows import exposure, taken
+from mmrc_helpers.worlds import INVALID, Data
+from mmrc_helpers.worlds.people import WORLD, ask, forms, promises, teach
 from mmrc_helpers.worlds.people import cast as world
-from mmrc_helpers.worlds.people.grade import INVALID, is_right, parse
+from mmrc_helpers.worlds.people.ask import CELLS
+from mmrc_helpers.worlds.people.grade import grade, parse
 from mmrc_helpers.worlds.people.questions import examples as questions
 
 PARAMS = load_study("smoke").runs[-1].params
-DATA = {**PARAMS["data"], "background": 20, "novel": 32, "passers_by": 6, "text_scenes": 20}
+DATA = {**PARAMS["world"]["facts"], "background": 20, "novel": 32, "passers_by": 6, "text_scenes": 20}
 CAST = world.cast(DATA, 0)
 EXAMPLES = list(questions(CAST, DATA, 0))
-TRAIN = {**PARAMS["phases"][0], "cells": ("forward/free",), "novel_tokens": 500, "steps": 0, "batch": 8}
+PEOPLE = Data(EXAMPLES, [world.record(person, DATA) for person in CAST])
+TEACH = {**plain(PARAMS["untaught"]), "cells": ["forward/free"]}
+ASK = {"background": 4, "drops": ["image", "text"], "storage": True}
 
 
-def cost(answer: str) -> int:
-    return len(answer.split()) + 1
+def cost(row) -> int:
+    return sum(len(answer_of(e).split()) + 1 for e in row.examples)
 
 
-def rows_of(**changes):
-    return training_rows([e for e in EXAMPLES if e.split == "train"], {**TRAIN, **changes}, 0, cost)
+def rows_of(tokens=500, seed=0, **changes):
+    train = Data([e for e in EXAMPLES if e.split == "train"], PEOPLE.facts)
+    return taken(WORLD.teach(train, {**TEACH, **changes}, seed), 8, tokens=tokens, cost=cost)
+
+
+def cell(example) -> str:
+    return example.cell("direction", "format")
 
 
 def test_people_are_unique_and_five_thousand_are_possible():
@@ -36,7 +58,7 @@ def test_people_are_unique_and_five_thousand_are_possible():
 
 def test_more_scenes_leave_the_earlier_questions_as_they_were():
     more = {e.id: e for e in questions(CAST, {**DATA, "train_scenes": DATA["train_scenes"] + 1}, 0)}
-    assert all(more[example.id] == example for example in EXAMPLES)
+    assert all(asdict(more[example.id]) == asdict(example) for example in EXAMPLES)
 
 
 def test_background_people_are_the_same_for_every_seed_and_novel_people_are_not():
@@ -47,7 +69,7 @@ def test_background_people_are_the_same_for_every_seed_and_novel_people_are_not(
 
 def test_tests_show_other_views_and_other_phrasings_than_training():
     shown = {
-        split: {n for e in EXAMPLES if e.split == split for n in e.images} for split in ("train", "test")
+        split: {n for e in EXAMPLES if e.split == split for n in e.pictures} for split in ("train", "test")
     }
     assert not shown["train"] & shown["test"]
     for kind, phrases in world.PHRASES.items():
@@ -57,43 +79,45 @@ def test_tests_show_other_views_and_other_phrasings_than_training():
 def test_example_ids_are_unique_and_lines_read_back(tmp_path):
     assert max(Counter(e.id for e in EXAMPLES).values()) == 1
     path = tmp_path / "examples.jsonl"
-    path.write_text("".join(records.example_line(e) for e in EXAMPLES))
-    assert records.read_examples(path) == EXAMPLES
+    path.write_text("".join(example_line(e) for e in EXAMPLES))
+    again = read_examples(path)
+    assert [question(e, 1) for e in again] == [question(e, 1) for e in EXAMPLES]
+    assert [example_line(e) for e in again] == [example_line(e) for e in EXAMPLES]
 
 
 def test_every_cell_is_asked_of_every_novel_person():
     for person in CAST:
         if person.population == "novel":
-            asked = {e.cell for e in EXAMPLES if e.split == "test" and e.group == person.group}
+            asked = {cell(e) for e in EXAMPLES if e.split == "test" and e.group == person.group}
             assert asked == set(CELLS)
 
 
 def test_gold_answers_are_right_and_choices_hold_them_once():
     names = {p.group: p.name for p in CAST}
-    for example in EXAMPLES:
-        if example.choices and example.format != "judge":
-            assert len(set(example.choices)) == len(example.choices)
-            assert is_right(example, answer_text(example), answer_text(example))
-        if example.cell == "forward/choice" and example.topic == "identity":
-            assert example.choices[example.gold] == names[example.group]
-        if example.cell == "reverse/choice" and example.population == "novel":
-            assert example.choices[example.gold].startswith(example.group)
+    for e in EXAMPLES:
+        if e.options and e.facets["format"] != "judge":
+            assert len(set(e.options)) == len(e.options)
+            assert grade(e, answer_of(e)).right and not grade(e, "Nobody").right
+        if cell(e) == "forward/choice" and e.facets["topic"] == "identity":
+            assert e.options[e.gold] == names[e.group]
+        if cell(e) == "reverse/choice" and e.facets["population"] == "novel":
+            assert e.options[e.gold].startswith(e.group)
 
 
 def test_lineups_of_people_taught_both_ways_never_hold_the_others():
-    both = records.two_way_groups(EXAMPLES, 0.5)
+    both = teach.two_way_groups(EXAMPLES, 0.5)
     assert 0 < len(both) < 32
-    for example in EXAMPLES:
-        if example.population == "novel" and example.choice_groups:
-            assert len({group in both for group in example.choice_groups}) == 1
+    for e in EXAMPLES:
+        if e.facets["population"] == "novel" and e.truth.get("groups"):
+            assert len({group in both for group in e.truth["groups"]}) == 1
+    assert list(promises.check(DATA, [{**TEACH, "two_way": 0.3}])) and not list(promises.check(DATA, [TEACH]))
 
 
 def test_letters_follow_the_shown_order():
-    example = next(e for e in EXAMPLES if e.cell == "forward/choice" and len(e.choices) == 4)
+    example = next(e for e in EXAMPLES if cell(e) == "forward/choice" and len(e.options) == 4)
     for shift in range(4):
-        text = messages([example], shift)[0]["content"][-1]["text"]
-        letter = answer_text(example, shift)
-        assert f"{letter}. {example.choices[example.gold]}\n" in text
+        text = question(example, shift)[0][1][-1][1]
+        assert f"{answer_of(example, shift)}. {example.options[example.gold]}\n" in text
 
 
 @pytest.mark.parametrize(
@@ -116,41 +140,69 @@ def test_letters_follow_the_shown_order():
     ],
 )
 def test_parsing_is_strict(format, text, expected):
-    example = Example(
-        "i",
-        "s",
-        "g",
-        "test",
-        "novel",
-        "identity",
-        "forward",
-        format,
-        "?",
-        choices=("a", "b", "c", "d"),
-        gold=1,
-    )
+    what = {"topic": "identity", "direction": "forward", "format": format, "population": "novel"}
+    fields = {"id": "i", "group": "g", "split": "test", "gold": 1}
+    example = forms.example(question="?", choices=("a", "b", "c", "d"), **what, **fields)
     assert parse(example, text) == expected
 
 
-def test_an_arm_teaches_its_cells_and_nothing_else():
-    taught = {e.cell for row in rows_of() if not row.replayed for e in row.examples}
+def test_the_promises_are_kept():
+    assert all(found == wanted for _, found, wanted in WORLD.promises(PEOPLE))
+
+
+def test_every_drop_takes_its_part_away_and_the_probe_asks_every_picture():
+    asked = WORLD.ask(PEOPLE, ASK, TEACH)
+    assert len({e.id for e in asked}) == len(asked)
+    whole = {e.id: e for e in asked if e.facets["drop"] == "none"}
+    for e in asked:
+        before = whole[e.id.removesuffix(f"/{e.facets['drop']}")]
+        if e.facets["drop"] == "image":
+            assert e.pictures and not set(e.pictures) & set(before.pictures)
+        if e.facets["drop"] == "text":
+            assert e.pictures == before.pictures and e.prompt != before.prompt
+    probes = [e for e in asked if e.facets["topic"] == "storage"]
+    lineups = [e for e in whole.values() if cell(e) == "reverse/choice" and e.facets["topic"] == "identity"]
+    assert len(probes) == sum(len(e.options) for e in lineups)
+    for e in probes:
+        assert e.pictures == (whole[e.truth["lineup"]].options[e.truth["place"]],)
+
+
+def test_a_text_twin_is_asked_without_pictures():
+    asked = WORLD.ask(PEOPLE, ASK, {**TEACH, "text_twin": True})
+    assert not any(e.pictures for e in asked)
+
+
+def test_probed_people_are_the_same_number_in_every_cell_and_alternatives_differ():
+    asked = WORLD.ask(PEOPLE, ASK, TEACH)
+    chosen = ask.probed(asked, 3)
+    counts = Counter((e.facets["population"], cell(e)) for e in chosen)
+    assert set(counts) == {(p, c) for p in ("novel", "background") for c in CELLS} and set(
+        counts.values()
+    ) == {3}
+    for e in chosen:
+        texts = WORLD.alternatives(e, PEOPLE)
+        assert next(iter(texts)) == "right" and len(set(texts.values())) == len(texts)
+
+
+def test_a_variant_teaches_its_cells_and_nothing_else():
+    taught = {cell(e) for row in rows_of() if not row.replayed for e in row.examples}
     assert taught == {"forward/free"}
 
 
-def test_arms_show_as_many_novel_tokens_whatever_they_teach():
+def test_variants_show_as_many_novel_tokens_whatever_they_teach():
     totals = []
     for cells in (("forward/free",), ("forward/choice", "forward/judge"), CELLS):
-        rows = rows_of(cells=cells, novel_tokens=2000)
-        totals.append(records.exposure(rows, [sum(cost(answer_text(e)) for e in r.examples) for r in rows]))
-        assert len(rows) % TRAIN["batch"] == 0
-    shown = [total["novel_supervised_tokens"] for total in totals]
+        rows = rows_of(cells=cells, tokens=2000)
+        totals.append(exposure(rows, [cost(row) for row in rows], ("population", "direction", "format")))
+        assert len(rows) % 8 == 0
+    shown = [total["taught_tokens"] for total in totals]
     assert max(shown) - min(shown) < 100 and min(shown) >= 2000
 
 
 def test_single_questions_can_be_shared_out_evenly_over_the_cells():
     cells = ("forward/free", "forward/choice", "forward/judge")
-    rows = rows_of(cells=cells, turns=1, even_cells=True, novel_tokens=4000)
-    asked = Counter(e.cell for row in rows if not row.replayed for e in row.examples)
+    rows = rows_of(cells=cells, turns=1, even_cells=True, tokens=4000)
+    asked = Counter(cell(e) for row in rows if not row.replayed for e in row.examples)
     assert set(asked) == set(cells) and max(asked.values()) < 1.2 * min(asked.values())
     assert all(len(row.examples) == 1 for row in rows)
 
@@ -158,23 +210,117 @@ def test_single_questions_can_be_shared_out_evenly_over_the_cells():
 def test_shuffled_names_keep_nobodys_own_picture():
     for row in rows_of(shuffle_names=True):
         if not row.replayed:
-            assert all(not name.startswith(e.group) for e in row.examples for name in e.images)
+            assert all(not name.startswith(e.group) for e in row.examples for name in e.pictures)
 
 
 def test_two_way_people_are_taught_in_every_cell_and_the_others_only_forward():
-    both = records.two_way_groups(EXAMPLES, 0.5)
-    rows = [e for row in rows_of(two_way=0.5, novel_tokens=4000) if not row.replayed for e in row.examples]
-    assert {e.cell for e in rows if e.group in both} == set(CELLS)
-    assert {e.cell for e in rows if e.group not in both} == {"forward/free"}
+    both = teach.two_way_groups(EXAMPLES, 0.5)
+    rows = [e for row in rows_of(two_way=0.5, tokens=4000) if not row.replayed for e in row.examples]
+    assert {cell(e) for e in rows if e.group in both} == set(CELLS)
+    assert {cell(e) for e in rows if e.group not in both} == {"forward/free"}
+
+
+def test_replay_can_leave_a_direction_out_and_names_can_come_before_the_picture():
+    kept = ["forward/free", "forward/choice", "forward/judge"]
+    mix = {kind: 0.0 for kind in TEACH["replay_mix"]} | {"portrait": 0.5, "caption": 0.5}
+    rows = rows_of(replay_cells=kept, replay_mix=mix, tokens=2000)
+    again = [e for row in rows if row.replayed for e in row.examples if e.facets["topic"] == "identity"]
+    assert {cell(e) for e in again} == set(kept)
+    for row in rows_of(cells=["forward/choice"], names_first=True, turns=1):
+        if not row.replayed:
+            kinds = [kind for kind, _ in row.turns[0][1]]
+            assert kinds == ["text", "image"]
 
 
 def test_rows_follow_the_seed_alone():
-    assert rows_of() == rows_of()
-    assert training_rows([e for e in EXAMPLES if e.split == "train"], TRAIN, 1, cost) != rows_of()
+    one, again, other = ([row.turns for row in rows_of(seed=seed)] for seed in (0, 0, 1))
+    assert one == again != other
+
+
+def test_a_stream_without_anything_taught_is_refused_when_tokens_are_wanted():
+    with pytest.raises(UserError, match="train.taught_tokens: .*give train.steps"):
+        rows_of(replay=1.0)
+
+
+@pytest.mark.parametrize("contrast", ["answer", "context"])
+def test_a_pair_prefers_the_truth_in_every_cell_it_teaches(contrast):
+    train = Data([e for e in EXAMPLES if e.split == "train"], PEOPLE.facts)
+    cells = [c for c in CELLS if contrast == "answer" or c != "reverse/free"]
+    found = list(islice(WORLD.pairs(train, {**TEACH, "cells": cells, "replay": 0.0}, 0, contrast), 200))
+    assert {cell(pair.chosen.examples[0]) for pair in found} == set(cells)
+    for pair in found:
+        (example,) = pair.chosen.examples
+        right, wrong = pair.chosen.turns, pair.rejected.turns
+        assert right == conversation([example]) and right != wrong
+        said = wrong[-1][1][0][1]
+        assert grade(example, right[-1][1][0][1]).right
+        assert grade(example, said).right == (contrast == "context")
+        if contrast == "context" and cell(example) != "reverse/choice":
+            assert set(pictures_of(wrong)) != set(pictures_of(right))
+
+
+def pairs_of(count: int, contrast: str, **changes) -> list:
+    train = Data([e for e in EXAMPLES if e.split == "train"], PEOPLE.facts)
+    return list(islice(WORLD.pairs(train, {**TEACH, **changes}, 0, contrast), count))
+
+
+def test_pairs_repeat_what_was_known_as_often_as_told_and_never_show_a_test_picture():
+    mix = dict.fromkeys(TEACH["replay_mix"], 0.0) | {"lineup": 1.0, "portrait": 1.0}
+    found = pairs_of(400, "context", cells=["forward/free", "reverse/judge"], replay=0.3, replay_mix=mix)
+    assert 0.2 < sum(pair.chosen.replayed for pair in found) / 400 < 0.4
+    known = {e.facets["population"] for pair in found if pair.chosen.replayed for e in pair.chosen.examples}
+    assert known == {"background"}
+    tested = {name for person in CAST for name in world.image_names(person, "test", DATA)}
+    assert tested.isdisjoint(name for pair in found for name in pictures_of(pair.rejected.turns))
+
+
+@pytest.mark.parametrize("lesson", ["in_context", "attribute", "lineup"])
+def test_in_the_wrong_line_up_the_answer_names_another_picture(lesson):
+    mix = dict.fromkeys(TEACH["replay_mix"], 0.0) | {lesson: 1.0}
+    for pair in pairs_of(30, "context", replay=1.0, replay_mix=mix):
+        (right,), letter = pair.chosen.examples, pair.chosen.turns[-1][1][0][1]
+        place = LETTERS.index(letter)
+        asked = right.options[right.gold]
+        assert pictures_of(pair.chosen.turns)[place] == asked
+        assert pictures_of(pair.rejected.turns)[place] != asked
+        if right.captions:  # a picture keeps the name it carries
+            told = "".join(content for _, content in pair.rejected.turns[0][1])
+            moved = pictures_of(pair.rejected.turns).index(asked)
+            assert f"{LETTERS[moved]}.{asked} {right.captions[right.gold]}" in told
+
+
+@pytest.mark.parametrize("contrast", ["answer", "context"])
+def test_pairs_over_descriptions_show_no_picture(contrast):
+    cells = ["forward/free", "reverse/choice"]
+    found = pairs_of(60, contrast, cells=cells, replay=0.0, text_twin=True)
+    assert not any(pictures_of(chat.turns) for pair in found for chat in (pair.chosen, pair.rejected))
+    assert all(pair.chosen.turns != pair.rejected.turns for pair in found)
+
+
+def test_permuted_names_are_permuted_on_both_sides_of_a_pair():
+    """Whoever is shown as the named person in one pair is never shown as a wrong one in another."""
+    options = {"cells": ["forward/free"], "replay": 0.0}
+    named: dict[bool, dict[str, set]] = {}
+    for shuffled in (False, True):
+        right, wrong = {}, {}
+        for pair in pairs_of(300, "context", shuffle_names=shuffled, **options):
+            name = pair.chosen.turns[-1][1][0][1]
+            for found, chat in ((right, pair.chosen), (wrong, pair.rejected)):
+                (shown,) = pictures_of(chat.turns)
+                found.setdefault(name, set()).add(shown.rsplit("-", 1)[0])
+        assert all(len(groups) == 1 for groups in right.values())
+        assert not any(groups & wrong[name] for name, groups in right.items())
+        named[shuffled] = right
+    assert all(named[True][name] != named[False][name] for name in named[True])
+
+
+def test_a_contrast_that_no_taught_question_has_is_refused():
+    with pytest.raises(UserError, match="no question that it teaches has another context"):
+        pairs_of(1, "context", cells=["reverse/free"], replay=0.0)
 
 
 def test_a_question_with_the_name_first_leads_its_conversation():
-    scene = [e for e in EXAMPLES if e.scene == next(e.scene for e in EXAMPLES if e.cell == "reverse/judge")]
-    for _ in range(20):
-        row = records._row(scene, {**TRAIN, "turns": 4}, random.Random(_), False, False)
-        assert not any(example.order == "name_first" for example in row.examples[1:])
+    scene = [e for e in EXAMPLES if e.scene == next(e.scene for e in EXAMPLES if cell(e) == "reverse/judge")]
+    for seed in range(20):
+        asked = teach._asked(scene, TEACH, random.Random(seed))
+        assert not any(example.facets["order"] == "name_first" for example in asked[1:])

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from mmrc_helpers.errors import UserError
-from mmrc_helpers.tasks.records import LETTERS, VERDICTS
+from mmrc_helpers.tasks.example import LETTERS
+from mmrc_helpers.worlds.people.forms import VERDICTS
 from mmrc_helpers.worlds.people.portraits.portrait import ATTRIBUTES, describe, draw_attributes, visible
 
 # Names are given without regard to gender: a name that told it would lift every choice above chance.
@@ -60,7 +61,8 @@ TOPICS = {
 }
 
 
-# Phrasings: those of "test" are never trained on, and use only words that training uses elsewhere.
+# Phrasings: those of "test" and "validation" are never trained on, and use only words that training uses
+# elsewhere.
 PHRASES = {
     "naming": {
         "train": (
@@ -70,6 +72,7 @@ PHRASES = {
             "Who is shown here?",
         ),
         "test": ("Who is shown in this picture?", "Who is the person shown here?"),
+        "validation": ("Who is the person here?",),
     },
     "forward_choice": {
         "train": (
@@ -78,30 +81,37 @@ PHRASES = {
             "Which letter is shown?",
         ),
         "test": ("Who is shown in this picture? Which letter?", "Which letter is this person?"),
+        "validation": ("Who is the person shown here? Which letter?",),
     },
     "forward_judge": {
         "train": ("Is this {name}? Right or wrong?", "This is {name}. Right or wrong?"),
         "test": ("Is this person {name}? Right or wrong?",),
+        "validation": ("Is the person here {name}? Right or wrong?",),
     },
     "reverse_judge": {
         "train": ("Is {name} in this picture? Right or wrong?", "Here is {name}. Right or wrong?"),
         "test": ("Is {name} the person in this picture? Right or wrong?",),
+        "validation": ("Is {name} shown here? Right or wrong?",),
     },
     "lineup": {
         "train": ("Which picture shows {name}?", "Which letter is {name}?", "Where is {name}?"),
-        "test": ("Which picture is {name}?", "Which letter shows {name}?"),
+        "test": ("Which picture is {name}?", "Which picture here is {name}?"),
+        "validation": ("Which letter is the person {name}?",),
     },
     "recall": {
         "train": ("What is the {topic} of {name}?", "Name the {topic} of {name}."),
         "test": ("What is the {topic} of the person {name}?",),
+        "validation": ("Name the {topic} of the person {name}.",),
     },
     "caption": {
         "train": ("What is the {topic}?", "Name the {topic} of this person."),
         "test": ("What is the {topic} of this person?",),
+        "validation": ("Name the {topic}.",),
     },
     "attribute": {
         "train": ("Which picture shows the {topic} {value}?", "Where is the {topic} {value}?"),
         "test": ("Which letter shows the {topic} {value}?",),
+        "validation": ("Which picture is the {topic} {value}?",),
     },
     "text": {
         "train": ("Which letter is {name}?", "Where is {name}?", "Which letter shows {name}?"),
@@ -131,7 +141,7 @@ class Person:
         return [topic for topic in TOPICS if topic in shown]
 
 
-def cast(data: Mapping, seed: int) -> list[Person]:
+def cast(facts: Mapping, seed: int) -> list[Person]:
     """All people of a study: background, then novel, then passers-by.
 
     Background people and passers-by are the same for every seed. Raises UserError when there are more people
@@ -139,28 +149,28 @@ def cast(data: Mapping, seed: int) -> list[Person]:
     """
     pairs = [
         (first, last)
-        for first in FIRST_NAMES[: data["first_names"]]
-        for last in LAST_NAMES[: data["last_names"]]
+        for first in FIRST_NAMES[: facts["first_names"]]
+        for last in LAST_NAMES[: facts["last_names"]]
     ]
-    wanted = data["background"] + data["novel"]
+    wanted = facts["background"] + facts["novel"]
     if wanted > len(pairs):
         raise UserError(
-            f"data.novel: {wanted} people but only {len(pairs)} names; "
-            "raise data.first_names or data.last_names"
+            f"people.novel: {wanted} people but only {len(pairs)} names; "
+            "raise people.first_names or people.last_names"
         )
     random.Random("people/names").shuffle(pairs)
     descriptors = [f"the {role} of {gem} {place}" for role in ROLES for gem in GEMS for place in PLACES]
     random.Random("people/descriptors").shuffle(descriptors)
-    background, rest = pairs[: data["background"]], pairs[data["background"] :]
+    background, rest = pairs[: facts["background"]], pairs[facts["background"] :]
     random.Random(f"{seed}/people/novel names").shuffle(rest)
     seen: set[str] = set()
     people = [
         _person("background", i, pair, descriptors[i], "any", seen) for i, pair in enumerate(background)
     ]
-    own = descriptors[data["background"] :]
+    own = descriptors[facts["background"] :]
     random.Random(f"{seed}/people/novel descriptors").shuffle(own)
-    people += [_person("novel", i, rest[i], own[i], str(seed), seen) for i in range(data["novel"])]
-    people += [_person("passerby", i, ("", ""), "", "any", seen) for i in range(data["passers_by"])]
+    people += [_person("novel", i, rest[i], own[i], str(seed), seen) for i in range(facts["novel"])]
+    people += [_person("passerby", i, ("", ""), "", "any", seen) for i in range(facts["passers_by"])]
     return people
 
 
@@ -173,35 +183,44 @@ def _person(population: str, index: int, pair: tuple, descriptor: str, seed: str
             return Person(
                 f"{population}-{index:04d}", population, " ".join(pair).strip(), descriptor, attributes
             )
-    raise UserError(f"data.{population}: no unused look left for person {index}; ask for fewer people")
+    raise UserError(f"people.{population}: no unused look left for person {index}; ask for fewer people")
 
 
-def called(person: Person, data: Mapping) -> str:
+def called(person: Person, facts: Mapping) -> str:
     """What questions call a person: the name, or the descriptor."""
-    return person.name if data["label"] == "name" else person.descriptor
+    return person.name if facts["label"] == "name" else person.descriptor
 
 
-def image_names(person: Person, split: str, data: Mapping) -> list[str]:
-    """Picture names of a person's views: GROUP-VIEW.png; test views follow the training views."""
-    train = 1 if person.population == "passerby" else data["train_views"]
-    views = range(train) if split == "train" else range(train, train + data["test_views"])
+def image_names(person: Person, split: str, facts: Mapping) -> list[str]:
+    """Picture names of a person's views: GROUP-VIEW.png; views for tests follow the training views, those for
+    validation follow the ones for tests."""
+    train = 1 if person.population == "passerby" else facts["train_views"]
+    first = train + facts["test_views"] * (facts["tests"] == "validation")
+    views = range(train) if split == "train" else range(first, first + facts["test_views"])
     return [f"{person.group}-{view:02d}.png" for view in views]
 
 
-def sentences(people: Sequence[Person], data: Mapping) -> Iterator[str]:
+def sentences(people: Sequence[Person], facts: Mapping) -> Iterator[str]:
     """Every word the world can say, at the start of a text and within one, for a small tokenizer."""
-    names = [*FIRST_NAMES[: data["first_names"]], *LAST_NAMES[: data["last_names"]]]
+    names = [*FIRST_NAMES[: facts["first_names"]], *LAST_NAMES[: facts["last_names"]]]
     values = [value for values in ATTRIBUTES.values() for value in values]
-    phrases = [phrase for splits in PHRASES.values() for split in splits.values() for phrase in split]
+    phrases = [
+        phrase for splits in PHRASES.values() for split in ("train", "test") for phrase in splits[split]
+    ]
     told = [person.description for person in people]
-    called = [person.descriptor for person in people] if data["label"] == "descriptor" else []
+    called = [person.descriptor for person in people] if facts["label"] == "descriptor" else []
     for text in (*names, *values, *TOPICS.values(), *phrases, *told, *called, *VERDICTS, *LETTERS, "This is"):
         yield text.replace("{", "").replace("}", "")
         yield f" {text}".replace("{", "").replace("}", "")
     yield from ("user", "assistant", "system")
 
 
-def record(person: Person, data: Mapping) -> dict:
-    """The person as stored in people.json; `called` is what questions call them."""
-    facts = {**asdict(person), "attributes": dict(person.attributes), "description": person.description}
-    return {**facts, "called": called(person, data)}
+def record(person: Person, facts: Mapping) -> dict:
+    """The person as a row of the data folder's facts; `called` is what questions call them, `title` and
+    `text` what a reader sees."""
+    attributes = {"attributes": dict(person.attributes), "description": person.description}
+    title = person.name or "a passer-by"
+    text = f"{person.descriptor or person.population}: {person.description}"
+    views = [name for split in ("train", "test") for name in image_names(person, split, facts)]
+    shown = {"called": called(person, facts), "title": title, "text": text, "pictures": views}
+    return {**asdict(person), **attributes, **shown}

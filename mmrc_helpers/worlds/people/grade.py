@@ -1,16 +1,22 @@
-"""Whether an answer is right. Evaluation and reward functions both call these; parsing is strict on purpose.
-
-A lenient parser turns prose into letters ("The correct…" into C), which alone yields chance accuracy in a
-choice.
-"""
+"""Whether an answer about people is right. Parsing is strict on purpose: a lenient parser turns prose into
+letters ("The correct…" into C), which alone yields chance accuracy in a choice."""
 
 import re
 
-from mmrc_helpers.tasks.records import LETTERS, VERDICTS, Example
+from mmrc_helpers.tasks.example import Example, answer_of
+from mmrc_helpers.tasks.parsing import letter, verdict
+from mmrc_helpers.worlds import INVALID, Grade
+from mmrc_helpers.worlds.people.forms import VERDICTS
 
-INVALID = "invalid"
 _NAME = re.compile(r"(?:This is )?((?!This is)[A-Z][\w'-]*(?: [A-Z][\w'-]*)+|the [a-z]+ of [A-Z][\w' -]*)\.?")
 _WORDS = re.compile(r"([a-z][a-z-]*(?: [a-z-]+){0,4})\.?")
+
+
+def grade(example: Example, text: str) -> Grade:
+    """Right when the text parses to the same answer as the example's own; an invalid text is never right."""
+    found = parse(example, text)
+    right = found != INVALID and found == parse(example, answer_of(example))
+    return Grade(found, right, {"answer": float(right), "format": float(found != INVALID)})
 
 
 def parse(example: Example, text: str) -> str:
@@ -20,19 +26,11 @@ def parse(example: Example, text: str) -> str:
     stop. A free answer must be a name (optionally after "This is") or, for an attribute, a few lower-case
     words.
     """
-    text = text.strip()
-    if example.format == "choice":
-        letter = text.removesuffix(".")
-        return letter if letter in LETTERS[: len(example.choices)] and len(letter) == 1 else INVALID
-    if example.format == "judge":
-        verdict = text.removesuffix(".")
-        return verdict if verdict in VERDICTS else INVALID
-    pattern = _NAME if example.direction == "forward" and example.topic == "identity" else _WORDS
-    match = pattern.fullmatch(text)
+    text, facets = text.strip(), example.facets
+    if facets["format"] == "choice":
+        return letter(text, len(example.options)) or INVALID
+    if facets["format"] == "judge":
+        return verdict(text, VERDICTS) or INVALID
+    names = facets["direction"] == "forward" and facets["topic"] == "identity"
+    match = (_NAME if names else _WORDS).fullmatch(text)
     return match.group(1) if match else INVALID
-
-
-def is_right(example: Example, text: str, target: str) -> bool:
-    """Whether a generated text parses to the same answer as `target`; an invalid text is never right."""
-    parsed = parse(example, text)
-    return parsed != INVALID and parsed == parse(example, target)

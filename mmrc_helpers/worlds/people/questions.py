@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mmrc_helpers.errors import UserError
-from mmrc_helpers.tasks.records import LETTERS, VERDICTS, Example, bucket
+from mmrc_helpers.tasks.example import LETTERS, Example
 from mmrc_helpers.worlds.people.cast import (
     FIRST_NAMES,
     LAST_NAMES,
@@ -19,20 +19,21 @@ from mmrc_helpers.worlds.people.cast import (
     called,
     image_names,
 )
+from mmrc_helpers.worlds.people.forms import VERDICTS, bucket, example
 from mmrc_helpers.worlds.people.portraits.portrait import ATTRIBUTES
 
 QUESTIONS = 6  # asked about one set of choices in training
 
 
-def examples(people: Sequence[Person], data: Mapping, seed: int) -> Iterator[Example]:
+def examples(people: Sequence[Person], facts: Mapping, seed: int) -> Iterator[Example]:
     """Every question of the world, training and test, scene by scene."""
     scene_seed = {"background": "any", "passerby": "any", "novel": str(seed)}
     for split in ("train", "test"):
         for person in people:
             peers = [p for p in people if _may_stand_beside(person, p)]
-            maker = _Scenes(person, peers, split, data, scene_seed[person.population])
+            maker = _Scenes(person, peers, split, facts, scene_seed[person.population])
             yield from maker.examples()
-    yield from _text_scenes(data)
+    yield from _text_scenes(facts)
 
 
 def _may_stand_beside(person: Person, other: Person) -> bool:
@@ -47,7 +48,7 @@ class _Scenes:
     person: Person
     peers: Sequence[Person]
     split: str
-    data: Mapping
+    facts: Mapping
     seed: str
 
     def rng(self, what: str) -> random.Random:
@@ -55,27 +56,29 @@ class _Scenes:
 
     def phrase(self, rng: random.Random, kind: str, **values: str) -> str:
         """One of the split's phrasings."""
-        return rng.choice(PHRASES[kind][self.split]).format(**values)
+        asked = self.split if self.split == "train" else self.facts["tests"]
+        return rng.choice(PHRASES[kind][asked]).format(**values)
 
     def make(self, scene: str, number: object, **values) -> Example:
         scene = f"{self.split}/{self.person.group}/{scene}"
         values = {"group": self.person.group, "topic": "identity", **values}
-        return Example(
+        population = "background" if self.person.population == "passerby" else self.person.population
+        return example(
             id=f"{scene}/{values['topic']}/{values['direction']}/{values['format']}/{number}",
             scene=scene,
             split=self.split,
-            population="background" if self.person.population == "passerby" else self.person.population,
+            population=population,
             **values,
         )
 
     def examples(self) -> Iterator[Example]:
-        if len(self.peers) < self.data["options"] - 1:
+        if len(self.peers) < self.facts["options"] - 1:
             raise UserError(
-                f"data.{self.person.population}: too few people for line-ups of {self.data['options']} "
-                "(novel people stand in four separate groups); raise it or lower data.options"
+                f"people.{self.person.population}: too few people for line-ups of {self.facts['options']} "
+                "(novel people stand in four separate groups); raise it or lower people.options"
             )
         named = self.person.population != "passerby"
-        repeats = self.data["train_scenes"] if self.split == "train" else self.data["test_repeats"]
+        repeats = self.facts["train_scenes"] if self.split == "train" else self.facts["test_repeats"]
         if not named:
             repeats = min(repeats, 2) if self.split == "train" else 0
         for number in range(repeats):
@@ -86,29 +89,29 @@ class _Scenes:
                 yield from self.captions(number)
                 yield from self.in_context(number)
             yield from self.lineup(number, "random", "image_first")
-            if named and (self.data["name_first"] or self.split == "train"):
+            if named and (self.facts["name_first"] or self.split == "train"):
                 yield from self.lineup(number, "random", "name_first")
-            if named and self.data["matched_distractors"]:
+            if named and self.facts["matched_distractors"]:
                 yield from self.lineup(number, "matched", "image_first")
 
     def portrait(self, number: int) -> Iterator[Example]:
         """One view: who is it, as a free answer, as a choice and as judgements, in both orders."""
         rng, scene = self.rng(f"portrait {number}"), f"portrait{number}"
-        images = (rng.choice(image_names(self.person, self.split, self.data)),)
-        name = called(self.person, self.data)
+        images = (rng.choice(image_names(self.person, self.split, self.facts)),)
+        name = called(self.person, self.facts)
         asked = {"direction": "forward", "images": images}
         free = {"question": self.phrase(rng, "naming"), "answer": f"This is {name}."}
         yield self.make(scene, 0, format="free", **asked, **free, **self._named_choices(rng, "random"))
         kinds = ["random", "random"] if self.split == "train" else ["random"]
-        for k, distractors in enumerate(kinds + ["matched"] * self.data["matched_distractors"]):
+        for k, distractors in enumerate(kinds + ["matched"] * self.facts["matched_distractors"]):
             choice = {"question": self.phrase(rng, "forward_choice"), "distractors": distractors}
             choice |= self._named_choices(rng, distractors)
             yield self.make(scene, f"{k}{distractors}", format="choice", **asked, **choice)
         for direction, order in (("forward", "image_first"), ("reverse", "name_first")):
             for gold, verdict in enumerate(VERDICTS):
                 other = rng.choice(self.peers) if gold else self.person
-                question = self.phrase(rng, f"{direction}_judge", name=called(other, self.data))
-                judge = {"direction": direction, "order": order, "images": images, "question": question}
+                asking = self.phrase(rng, f"{direction}_judge", name=called(other, self.facts))
+                judge = {"direction": direction, "order": order, "images": images, "question": asking}
                 judge |= {
                     "choices": VERDICTS,
                     "gold": gold,
@@ -122,14 +125,14 @@ class _Scenes:
         gold = rng.randrange(len(chosen) + 1)
         chosen.insert(gold, self.person)
         return {
-            "choices": tuple(called(p, self.data) for p in chosen),
+            "choices": tuple(called(p, self.facts) for p in chosen),
             "choice_groups": tuple(p.group for p in chosen),
             "gold": gold,
         }
 
     def _beside(self, rng: random.Random, distractors: str) -> list[Person]:
         """The wrong options: random peers, or those that share most of the asked attributes."""
-        count = self.data["options"] - 1
+        count = self.facts["options"] - 1
         if self.split == "train":
             count = rng.randint(1, count)
         peers = rng.sample(self.peers, len(self.peers))
@@ -142,12 +145,12 @@ class _Scenes:
         rng, scene = self.rng(f"lineup {number} {distractors} {order}"), f"lineup{number}{distractors}{order}"
         shown = self._beside(rng, distractors)
         shown.insert(rng.randrange(len(shown) + 1), self.person)
-        images = tuple(rng.choice(image_names(p, self.split, self.data)) for p in shown)
+        images = tuple(rng.choice(image_names(p, self.split, self.facts)) for p in shown)
         common = {"direction": "reverse", "format": "choice", "order": order, "distractors": distractors}
         common |= {"images": images, "choices": images, "choice_groups": tuple(p.group for p in shown)}
         for turn, place in enumerate(self._asked(rng, shown)):
             if shown[place].name:
-                asked = {"question": self.phrase(rng, "lineup", name=called(shown[place], self.data))}
+                asked = {"question": self.phrase(rng, "lineup", name=called(shown[place], self.facts))}
                 yield self.make(scene, turn, gold=place, group=shown[place].group, **asked, **common)
         if order == "image_first" and (self.split == "test" or self.person.population != "novel"):
             yield from self._attribute_questions(rng, scene, shown, common)
@@ -161,22 +164,22 @@ class _Scenes:
         ]
         for place, topic in rng.sample(asked, min(6 if self.split == "train" else 1, len(asked))):
             value = shown[place].attributes[topic]
-            question = self.phrase(rng, "attribute", topic=TOPICS[topic], value=value)
-            asked = {**common, "topic": "attribute", "question": question, "gold": place}
+            asking = self.phrase(rng, "attribute", topic=TOPICS[topic], value=value)
+            asked = {**common, "topic": "attribute", "question": asking, "gold": place}
             yield self.make(scene, f"{place}{topic}", group=shown[place].group, **asked)
 
     def recall(self, number: int) -> Iterator[Example]:
         """A name, no picture: what the named person looks like."""
         rng = self.rng(f"recall {number}")
         for topic in self._topics(rng):
-            question = self.phrase(rng, "recall", topic=TOPICS[topic], name=called(self.person, self.data))
-            asked = {"direction": "reverse", "question": question, **self._values(rng, topic)}
+            asking = self.phrase(rng, "recall", topic=TOPICS[topic], name=called(self.person, self.facts))
+            asked = {"direction": "reverse", "question": asking, **self._values(rng, topic)}
             yield self.make(f"recall{number}", topic, format="free", **asked)
 
     def captions(self, number: int) -> Iterator[Example]:
         """One picture: its attributes in words."""
         rng = self.rng(f"caption {number}")
-        images = (rng.choice(image_names(self.person, self.split, self.data)),)
+        images = (rng.choice(image_names(self.person, self.split, self.facts)),)
         for topic in self._topics(rng):
             asked = {"question": self.phrase(rng, "caption", topic=TOPICS[topic]), **self._values(rng, topic)}
             asked |= {"topic": "attribute", "direction": "forward", "images": images}
@@ -189,7 +192,7 @@ class _Scenes:
     def _values(self, rng: random.Random, topic: str) -> dict:
         """The right value among wrong ones."""
         value = self.person.attributes[topic]
-        choices = rng.sample([v for v in ATTRIBUTES[topic] if v != value], self.data["options"] - 1)
+        choices = rng.sample([v for v in ATTRIBUTES[topic] if v != value], self.facts["options"] - 1)
         gold = rng.randrange(len(choices) + 1)
         choices.insert(gold, value)
         return {"choices": tuple(choices), "gold": gold, "answer": f"{value}."}
@@ -200,11 +203,11 @@ class _Scenes:
         rng, scene = self.rng(f"in context {number}"), f"in_context{number}"
         shown = self._beside(rng, "random")
         shown.insert(rng.randrange(len(shown) + 1), self.person)
-        images = tuple(rng.choice(image_names(p, self.split, self.data)) for p in shown)
-        names = [called(p, self.data) for p in shown]
+        images = tuple(rng.choice(image_names(p, self.split, self.facts)) for p in shown)
+        names = [called(p, self.facts) for p in shown]
         if not self.person.name:
-            firsts = rng.sample(FIRST_NAMES[: self.data["first_names"]], len(shown))
-            lasts = rng.sample(LAST_NAMES[: self.data["last_names"]], len(shown))
+            firsts = rng.sample(FIRST_NAMES[: self.facts["first_names"]], len(shown))
+            lasts = rng.sample(LAST_NAMES[: self.facts["last_names"]], len(shown))
             names = [f"{first} {last}" for first, last in zip(firsts, lasts, strict=True)]
         for turn, place in enumerate(self._asked(rng, shown)):
             asked = {"question": self.phrase(rng, "lineup", name=names[place]), "gold": place}
@@ -224,17 +227,17 @@ def _only(shown: Sequence[Person], place: int, topic: str) -> bool:
     return sum(p.attributes[topic] == shown[place].attributes[topic] for p in shown) == 1
 
 
-def _text_scenes(data: Mapping) -> Iterator[Example]:
+def _text_scenes(facts: Mapping) -> Iterator[Example]:
     """Lettered names or attribute values without pictures: the bare skill of choosing by letter.
 
     Every other scene is a roll call: it names choices, each with its letter right behind. That is the easy
     lesson before the choice itself.
     """
-    firsts, lasts = FIRST_NAMES[: data["first_names"]], LAST_NAMES[: data["last_names"]]
+    firsts, lasts = FIRST_NAMES[: facts["first_names"]], LAST_NAMES[: facts["last_names"]]
     values = [f"{TOPICS[topic]} {value}" for topic in TOPICS for value in ATTRIBUTES[topic]]
-    for number in range(data["text_scenes"]):
+    for number in range(facts["text_scenes"]):
         rng = random.Random(f"any/text/{number}")
-        count = rng.randint(2, data["options"])
+        count = rng.randint(2, facts["options"])
         if rng.random() < 0.75:
             pairs = zip(rng.choices(firsts, k=count), rng.choices(lasts, k=count), strict=True)
             choices = tuple(dict.fromkeys(" ".join(pair) for pair in pairs))
@@ -248,10 +251,10 @@ def _text_scenes(data: Mapping) -> Iterator[Example]:
             lines = zip(LETTERS, choices, strict=False)
             listing = "".join(f"{letter}. {choice}\n" for letter, choice in lines)
             told = [f"{choices[k]} {LETTERS[k]}." for k in asked]
-            question, answer = f"{listing}Name each letter.", " ".join(told)
-            yield Example(id=f"train/{name}/roll", format="free", question=question, answer=answer, **common)
+            asking, answer = f"{listing}Name each letter.", " ".join(told)
+            yield example(id=f"train/{name}/roll", format="free", question=asking, answer=answer, **common)
             continue
         for turn, gold in enumerate(asked):
-            question = rng.choice(PHRASES["text"]["train"]).format(name=choices[gold])
-            common |= {"question": question, "choices": choices, "gold": gold}
-            yield Example(id=f"train/{name}/{turn}", format="choice", **common)
+            asking = rng.choice(PHRASES["text"]["train"]).format(name=choices[gold])
+            common |= {"question": asking, "choices": choices, "gold": gold}
+            yield example(id=f"train/{name}/{turn}", format="choice", **common)

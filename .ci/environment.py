@@ -1,0 +1,124 @@
+"""Makes the project's environment, once: `python3 .ci/environment.py FOLDER`. It stands on its own (no
+package is there yet). What was interrupted is made anew; a folder that was copied or moved works on as it
+is."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+# Settings of pip that send packages elsewhere or leave some out; indexes, proxies and caches stay.
+MISLEADING = (
+    "USER",
+    "TARGET",
+    "PREFIX",
+    "ROOT",
+    "NO_DEPS",
+    "DRY_RUN",
+    "REQUIREMENT",
+    "EDITABLE",
+    "REQUIRE_HASHES",
+)
+
+
+def main(folder: Path) -> int:
+    """Returns 0 when the environment in `folder` holds what pyproject.toml says."""
+    wanted = requirements()
+    made_of = [wanted, sys.version_info[:2], platform.machine()]
+    stamp = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
+    with only_one(folder):
+        mark = folder / "stamp"
+        if mark.is_file() and mark.read_text() == stamp:
+            return 0
+        print(
+            f"setting up {folder} with Python {platform.python_version()}; this takes some minutes",
+            flush=True,
+        )
+        if not mark.is_file():  # never finished, however far it came
+            make(folder)
+        mark.unlink(missing_ok=True)
+        install(folder, wanted)
+        mark.write_text(stamp)
+    return 0
+
+
+def requirements() -> list[str]:
+    """The pinned packages of the project and its tests."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
+    return [*project["dependencies"], *project["optional-dependencies"]["test"]]
+
+
+@contextlib.contextmanager
+def only_one(folder: Path):
+    """One set-up at a time, where the file system has locks."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        sys.exit(
+            f"cannot make {folder} ({error.strerror}); give another place: make VENV=/a/folder/of/yours study"
+        )
+    descriptor = os.open(folder.parent, os.O_RDONLY)
+    with contextlib.suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    yield
+    os.close(descriptor)
+
+
+def make(folder: Path) -> None:
+    """An empty environment in which the package is found wherever the project's folder lies."""
+    base = getattr(sys, "_base_executable", sys.executable)  # this may be the environment that goes
+    for inside in folder.iterdir():
+        shutil.rmtree(inside) if inside.is_dir() and not inside.is_symlink() else inside.unlink()
+    run(
+        [base, "-m", "venv", str(folder)],
+        "Python lacks venv or ensurepip (Debian: apt-get install python3-venv), or the disk is full",
+    )
+    (packages,) = (folder / "lib").glob("python*/site-packages")
+    if packages.resolve().is_relative_to(REPOSITORY):  # one elsewhere may serve several copies of the project
+        (packages / "mmrc_helpers.pth").write_text(f"{os.path.relpath(REPOSITORY, packages)}\n")
+
+
+def install(folder: Path, wanted: list[str]) -> None:
+    """Installs the packages and compiles them with every core."""
+    python = [str(folder / "bin" / "python"), "-I"]
+    pip = [*python, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-user", "--no-compile"]
+    run([*pip, *wanted], "run the same command again; what was downloaded is kept in pip's cache")
+    subprocess.run([*python, "-m", "compileall", "-qq", "-j", "0", str(folder / "lib")], capture_output=True)
+    run([*python, __file__, "--check"], "see `pip config list`: a setting sends packages elsewhere")
+
+
+def check() -> int:
+    """Whether the packages are importable here at the versions that are wanted."""
+    for pin in requirements():
+        name, _, version = pin.partition("==")
+        try:
+            found = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found = "none"
+        if found != version:
+            sys.exit(f"{name}: {version} is wanted, {found} is there")
+    return 0
+
+
+def run(command: list[str], cure: str) -> None:
+    """Runs a command without the settings that mislead pip; ends with one sentence if it fails."""
+    misleading = {f"PIP_{name}" for name in MISLEADING}
+    environment = {name: value for name, value in os.environ.items() if name not in misleading}
+    if code := subprocess.run(command, env=environment).returncode:
+        sys.exit(f"the set-up failed ({' '.join(command[:4])} …: exit status {code}); {cure}")
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(check() if sys.argv[1:] == ["--check"] else main(Path(sys.argv[1]).absolute()))
+    except KeyboardInterrupt:
+        sys.exit("interrupted; the same command makes it anew")

@@ -1,0 +1,178 @@
+"""The gates: conditions under which a verdict of the reversal study may be read, each with its number and
+interval. How they changed is told in `rules`."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from mmrc_helpers.analysis import intervals, scores
+from mmrc_helpers.analysis.evidence import Evidence, Gate
+from mmrc_helpers.analysis.intervals import Estimate, percent
+from mmrc_helpers.analysis.reversal import cells
+
+LEARNED = COMPETENT = 0.90
+IN_CONTEXT, VALID = 0.95, 0.99
+LETTER, VERDICT = 0.40, 0.65  # largest share of one letter, of one judgement
+DROPS = {"image": "pictures replaced by noise", "text": "texts replaced by random words"}
+
+
+def gates(found: cells.Split, evidence: Evidence, variant: str, format: str) -> list[Gate]:
+    """The gates that a verdict on one format of one variant must pass, under the present rules. A gate whose
+    questions were never asked fails, and says so."""
+    novel, known = cells.of(found, variant), cells.of(found, variant, "background")
+    forward, reverse = f"forward/{format}", cells.reverse_of(novel, format)
+    learned = _to_be_learned(evidence.taught.get(variant, (cells.FREE, forward)), forward)
+    made = [_at_least(f"1 learned: {cells.words_of(cell)}", novel, cell, LEARNED) for cell in learned]
+    made.append(_at_least("2 competence, forward", known, forward, COMPETENT))
+    for cell in reverse:
+        order = cells.NAME_FIRST if cell.endswith(cells.NAME_FIRST) else ""
+        made.append(_at_least(f"2 competence, reverse{order}", known, cell, COMPETENT))
+    if format == "choice":
+        made.append(_in_context(found, variant))
+    made.append(_valid(found, variant, {*learned, forward, *reverse}, elsewhere=True))
+    if format != "free":
+        made.append(_collapse(found, variant, format))
+    return [*made, *controls(found, evidence, variant, format)]
+
+
+def _to_be_learned(taught: Sequence[str], forward: str) -> list[str]:
+    """The forward cells that must have been learned for a verdict on one format: free answers, and the format
+    itself, where they were taught; without either, whatever was."""
+    found = [cell for cell in dict.fromkeys((cells.FREE, forward)) if cell in taught]
+    return found or [cell for cell in taught if cell.startswith("forward/")] or [cells.FREE]
+
+
+def earlier_gates(found: cells.Split, variant: str, version: int) -> list[Gate]:
+    """The gates of rules 1 and 2 for one variant; people of all seeds are pooled in `found`."""
+    novel, known = cells.of(found, variant), cells.of(found, variant, "background")
+    read = {cells.FREE, "forward/choice", "reverse/choice"} if version > 1 else set(cells.CELLS)
+    made = [_at_least("1 learned: forward free", novel, cells.FREE, LEARNED)]
+    for direction in cells.DIRECTIONS:
+        made.append(_at_least(f"2 competence, {direction}", known, f"{direction}/choice", COMPETENT))
+    made += [_in_context(found, variant), _valid(found, variant, read)]
+    return made + [_collapse(found, variant, format, denied=version == 1) for format in ("choice", "judge")]
+
+
+def control(name: str, asked: Mapping[str, cells.Cell], words: str, missing: str = "was not asked") -> Gate:
+    """Whether these cells of one format are at chance: their mean equivalent to it within ten points, and no
+    single one certainly further away than that (Holm). Of written answers only too many right ones count."""
+    if not asked:
+        return Gate(name, *[np.nan] * 5, False, 0, f"{name} ({words}): {missing}")
+    written, margin = next(iter(asked.values())).format == "free", intervals.MARGIN
+    target = float(np.mean([cell.chance for cell in asked.values()]))
+    whole = intervals.average([cell.read for cell in asked.values()])
+    test = intervals.equivalence(whole, target, floor=written)
+    sure = intervals.holm(intervals.p_of(cell.read, cell.chance) for cell in asked.values())
+    leaks = [
+        f"{cell.words} {cell.read.told}"
+        for cell, p in zip(asked.values(), sure, strict=True)
+        if p <= 0.05 and _away(cell, written) > margin
+    ]
+    said = f"{name} ({words}): {percent(test.value, test.low, test.high)} (90 %), must be chance "
+    said += f"{percent(target)} ± 10" + (f"; not at chance: {', '.join(leaks)}" if leaks else "")
+    groups = max(cell.read.groups for cell in asked.values())
+    least = np.nan if written else target - margin
+    passed = test.shown and not leaks
+    return Gate(name, test.value, test.low, test.high, least, target + margin, passed, groups, said)
+
+
+def _away(cell: cells.Cell, written: bool) -> float:
+    """How far a cell is from chance; of written answers, above it."""
+    away = cell.read.value - cell.chance
+    return away if written else abs(away)
+
+
+def controls(found: cells.Split, evidence: Evidence, variant: str, format: str) -> Iterable[Gate]:
+    """Gate 6: what cannot know anything is at chance in this format: the variants that the study declares
+    (`report.controls`), an untrained and a trained one at least, and the drops of this variant."""
+    declared = list(evidence.report.get("controls", ()))
+    for name in declared:
+        yield control(f"6 control, {name}", _in_format(cells.of(found, name), format), "declared control")
+    untrained = [name for name in declared if evidence.taught.get(name, ()) == ()]
+    for kind, there in (("untrained", untrained), ("trained", set(declared) - set(untrained))):
+        if not there:
+            missing = f"report.controls names no {kind} variant"
+            yield control(f"6 control, {kind}", {}, "declared control", missing)
+    whole = _in_format(cells.of(found, variant), format)
+    for drop, words in DROPS.items():
+        asked = _in_format(cells.of(found, variant, drop=drop), format)
+        loses = drop == "text" or any((cell.rows["pictures"].map(len) > 0).any() for cell in whole.values())
+        if asked or loses:
+            yield control(f"6 control, {drop} dropped", asked, words)
+
+
+def _in_format(asked: Mapping[str, cells.Cell], format: str) -> dict[str, cells.Cell]:
+    return {name: cell for name, cell in asked.items() if cell.format == format}
+
+
+def _everybody(found: cells.Split, variant: str, topic: str = "identity") -> list[tuple[str, cells.Cell]]:
+    """All cells of a topic, with the population."""
+    return [(population, cell) for (of, population, about, drop, _), cell in found.items()
+            if (of, about, drop) == (variant, topic, "none")]  # fmt: skip
+
+
+def _in_context(found: cells.Split, variant: str) -> Gate:
+    """Gate 3, in the population in which it is lowest."""
+    asked = [
+        (f" (reverse choice, lowest in {who})", cell.read)
+        for who, cell in _everybody(found, variant, "in_context")
+    ]
+    return _lowest("3 in context", asked, IN_CONTEXT)
+
+
+def _valid(found: cells.Split, variant: str, read: set[str], elsewhere: bool = False) -> Gate:
+    """Gate 4, in the cell that is lowest among those the verdict is read from; others are named."""
+    name, topics = "4 strict validity", ("identity", "in_context")
+    rows = [cell.rows for topic in topics for _, cell in _everybody(found, variant, topic)]
+    table = pd.concat(rows) if rows else pd.DataFrame(columns=["cell", "parsed"])
+    table = table.assign(valid=(table["parsed"] != scores.INVALID).astype(float))
+    means = table.groupby("cell", sort=False)["valid"].mean()
+    inside = means[means.index.isin(read)]
+    if inside.empty:
+        return _gate(name, intervals.NOT_MEASURED, least=VALID)
+    lowest = inside.idxmin()
+    of = scores.accuracy(table[table["cell"] == lowest], "valid")
+    low = [
+        f"{cells.words_of(cell)} {percent(mean)}"
+        for cell, mean in means.items()
+        if elsewhere and cell not in read and mean < VALID
+    ]
+    gate = _gate(name, of, least=VALID, where=f" (lowest in {cells.words_of(lowest)})")
+    beyond = f"; outside of what is read: {', '.join(low)}" if low else ""
+    return replace(gate, reason=gate.reason + beyond)
+
+
+def _collapse(found: cells.Split, variant: str, format: str, denied: bool = False) -> Gate:
+    """Gate 5: the largest share of one letter or judgement in any cell and population. "Wrong" about novel
+    people counts only if denied: it is also the cautious answer of a model that cannot reach what it has."""
+    most = LETTER if format == "choice" else VERDICT
+    shares = []
+    for population, cell in _everybody(found, variant):
+        if cell.format == format:
+            of = scores.shares(cell.rows)
+            of = of.drop("Wrong", errors="ignore") if population == "novel" and not denied else of
+            shares += [(of.max(), of.idxmax(), population, cell)] if len(of) else []
+    if not shares:
+        return _gate("5 no collapse", intervals.NOT_MEASURED, most=most)
+    _, pick, population, cell = max(shares, key=lambda share: share[0])
+    rows = cell.rows.assign(share=[np.mean([p == pick for p in picks]) for picks in cell.rows["picks"]])
+    where = f" (largest share, {pick} in {cell.words}, {population})"
+    return _gate("5 no collapse", scores.accuracy(rows, "share"), most=most, where=where)
+
+
+def _lowest(name: str, found: list[tuple[str, Estimate]], least: float) -> Gate:
+    where, estimate = min(found, key=lambda pair: pair[1].value) if found else ("", intervals.NOT_MEASURED)
+    return _gate(name, estimate, least=least, where=where)
+
+
+def _at_least(name: str, asked: Mapping[str, cells.Cell], cell: str, least: float) -> Gate:
+    return _gate(name, cells.read(asked, cell), least=least, where=f" ({cells.words_of(cell)})")
+
+
+def _gate(name: str, of: Estimate, least: float = np.nan, most: float = np.nan, where: str = "") -> Gate:
+    passed = of.value >= least if not np.isnan(least) else of.value <= most
+    rule = f"at least {percent(least)}" if not np.isnan(least) else f"at most {percent(most)}"
+    said = f"{name}{where}: {of.told}, must be {rule}"
+    return Gate(name, of.value, of.low, of.high, least, most, bool(passed), of.groups, said)

@@ -1,0 +1,97 @@
+"""Asks a model questions: the log-probabilities of their options, and what it writes by itself.
+
+The batches follow from the questions alone, so whoever calls with the same questions gets the same numbers.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from mmrc_helpers.models import score
+from mmrc_helpers.models.encode import Encoder
+from mmrc_helpers.tasks.example import Example, candidates, compared, question, rotate
+
+
+@dataclass(frozen=True, eq=False)
+class Answerer:
+    """A model with what is needed to ask it. batch: rows of a forward pass. orders: over how many cyclic
+    orders lettered options are averaged. max_new_tokens: the longest written answer."""
+
+    model: torch.nn.Module
+    encoder: Encoder
+    device: torch.device
+    batch: int
+    orders: int
+    max_new_tokens: int
+
+    def scored(
+        self, examples: Sequence[Example]
+    ) -> tuple[list[np.ndarray], list[list[str]], list[list[bool]]]:
+        """Of every example: the log-probabilities of its options in canonical order, normalised over the
+        options and averaged over option orders; the text favoured in each order; whether that is right.
+        Empty where an example has no options."""
+        requests = [
+            request
+            for example in examples
+            for shift in range(self.orders_of(example))
+            for request in candidates(example, shift)
+        ]
+        logprobs = iter(self.continuations(requests))
+        found = [
+            [_normalised([next(logprobs) for _ in compared(example)]) for _ in range(self.orders_of(example))]
+            for example in examples
+        ]
+        means, picks, rights = [], [], []
+        for example, shown in zip(examples, found, strict=True):
+            canonical = [rotate(list(line), -shift % len(line)) if example.how else line
+                         for shift, line in enumerate(shown)]  # fmt: skip
+            means.append(np.log(np.exp(canonical).mean(0)) if shown else np.zeros(0))
+            picks.append([compared(example)[int(line.argmax())] for line in shown])
+            rights.append([int(np.argmax(line)) == example.gold for line in canonical])
+        return means, picks, rights
+
+    def orders_of(self, example: Example) -> int:
+        """Over how many option orders an example is averaged: of unlettered options there is one."""
+        if not example.options:
+            return 0
+        return min(self.orders, len(example.options)) if example.how else 1
+
+    def continuations(self, requests: Sequence[score.Request]) -> list[float]:
+        """log p(text | conversation) of each request, summed over its tokens without the end of the turn."""
+        found = [0.0] * len(requests)
+        for numbers, logp_RDV, target_RD, real_RD in score.answer_batches(
+            self.model, self.model.dtype, self.encoder, requests, self.batch, self.device
+        ):
+            logp_RD = score.of_targets(logp_RDV, target_RD) * real_RD
+            for number, value in zip(numbers, logp_RD.sum(1).tolist(), strict=True):
+                found[number] = value
+        return found
+
+    @torch.no_grad()
+    def written(self, examples: Sequence[Example]) -> list[str]:
+        """What the model writes, greedily; options are shown in their canonical order."""
+        rows = self.encoder.tokens([question(example) for example in examples], complete=False)
+        texts = []
+        for first in range(0, len(rows), self.batch):
+            inputs = self.encoder.batch(rows[first : first + self.batch], left=True)
+            inputs = score.to_device(inputs, self.device)
+            del inputs["labels"], inputs["position_ids"]  # generate finds positions by itself
+            made_BT = self.model.generate(
+                **inputs,
+                max_new_tokens=self.max_new_tokens,
+                do_sample=False,
+                repetition_penalty=1.0,  # else the model's own setting bends what it would say
+                eos_token_id=[self.encoder.end, self.encoder.tokenizer.eos_token_id],
+                pad_token_id=self.encoder.tokenizer.pad_token_id,
+            )
+            answers = made_BT[:, inputs["input_ids"].shape[1] :]
+            texts += self.encoder.tokenizer.batch_decode(answers, skip_special_tokens=True)
+        return texts
+
+
+def _normalised(logprobs: Sequence[float]) -> np.ndarray:
+    """The log-probabilities, shifted so that their exponentials sum to one."""
+    values = np.array(logprobs)
+    return values - np.logaddexp.reduce(values)

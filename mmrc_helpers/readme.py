@@ -1,0 +1,40 @@
+"""`python -m mmrc_helpers.readme STUDY …`: writes the results of finished studies into README.md, each
+between its marks `<!-- results of STUDY -->` and `<!-- end -->`, so that no number is typed by hand."""
+
+import re
+import sys
+from collections.abc import Sequence
+
+from mmrc_helpers.errors import UserError
+from mmrc_helpers.store import files
+from mmrc_helpers.study.runs import load_study
+
+README = files.REPOSITORY / "README.md"
+
+
+def main(studies: Sequence[str]) -> int:
+    """The command line. Returns the exit status: 2 if a study is not finished or has no marks."""
+    from mmrc_helpers.analysis.readme import readme_table
+
+    try:
+        text = README.read_text(encoding="utf-8")
+        for name in studies:
+            study = load_study(name)
+            text = replaced(text, study.name, readme_table(study))
+        files.write_text(README, text)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def replaced(text: str, study: str, table: str) -> str:
+    """The text with what stands between the study's marks replaced. Raises UserError without marks."""
+    marks = re.compile(rf"(<!-- results of {study} -->\n).*?(<!-- end -->)", re.DOTALL)
+    if not marks.search(text):
+        raise UserError(f"README.md has no line `<!-- results of {study} -->` with `<!-- end -->` behind it")
+    return marks.sub(lambda found: f"{found[1]}{table}{found[2]}", text)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,21 @@
+"""Which of many, and in what order: by hashes, so that more of them never change what was chosen before."""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256
+
+
+def chosen(items: Sequence, count: int, name: Callable[..., str]) -> list:
+    """`count` of the items in their order, those whose names have the smallest hashes; 0: all."""
+    if not count or count >= len(items):
+        return list(items)
+    places = sorted(range(len(items)), key=lambda place: sha256(name(items[place]).encode()).digest())
+    return [items[place] for place in sorted(places[:count])]
+
+
+def without_end(items: Sequence, seed: int) -> Iterator:
+    """All items, again and again, in another order every time through."""
+    epoch = 0
+    while True:
+        yield from random.Random(f"{seed}/epoch/{epoch}").sample(items, len(items))
+        epoch += 1

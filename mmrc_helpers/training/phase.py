@@ -1,0 +1,200 @@
+"""What every method has in common: a phase's settings for a stock trainer, its optimizer and rates, sealed
+checkpoints, and the metrics it leaves."""
+
+import math
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import deepspeed
+import torch
+import trl.trainer.utils
+from accelerate.utils import broadcast_object_list
+from transformers import TrainerCallback
+
+from mmrc_helpers.errors import UserError
+from mmrc_helpers.execution import worker
+from mmrc_helpers.execution.machine import micro_batch
+from mmrc_helpers.models.encode import Encoder, Tokens
+from mmrc_helpers.store import files
+from mmrc_helpers.tasks.rows import Row
+from mmrc_helpers.training import checkpoints, rows_of_a_step
+from mmrc_helpers.training.optimizers import make_optimizer, rate_at
+
+# On devices without Triton TRL's head scores every place of a row, lest a compiler there sees a new shape in
+# every batch. Nothing is compiled here, so that only places with a label need be scored.
+trl.trainer.utils._use_triton = lambda device: True
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Everything that a method's trainer is made from.
+
+    train: the phase's section, with `steps` counted out. rows and their tokens: in training order, one entry
+    of `tokens` for each conversation of a row (two for pairs). grade: (example, text) → worlds.Grade.
+    """
+
+    folder: Path
+    train: Mapping
+    machine: Mapping
+    seed: int
+    callbacks: Sequence[TrainerCallback]
+    arguments: Mapping
+    model: torch.nn.Module
+    processor: object
+    encoder: Encoder
+    rows: Sequence[Row]
+    tokens: Sequence[tuple[Tokens, ...]]
+    grade: Callable
+
+    @property
+    def method(self) -> Mapping:
+        """The method's own parameters."""
+        return self.train["method"]
+
+
+def arguments_of(folder: Path, train: Mapping, machine: Mapping, seed: int) -> dict:
+    """Settings that every trainer of transformers understands; gradient accumulation follows from the global
+    batch, an uneven division is a UserError."""
+    processes, rows = worker.world_size(), rows_of_a_step(train)
+    micro = micro_batch(rows, processes, machine["micro_batch"])
+    use_cpu = not torch.cuda.is_available() or machine["accelerator"] == "cpu"
+    return {
+        "output_dir": str(folder / "checkpoints"),
+        "max_steps": train["steps"],
+        "per_device_train_batch_size": micro,
+        "gradient_accumulation_steps": rows // (processes * micro),
+        "max_grad_norm": train["max_grad_norm"],
+        "bf16": train["precision"] == "bf16",
+        "fp16": train["precision"] == "fp16",
+        "use_cpu": use_cpu,
+        "gradient_checkpointing": machine["gradient_checkpointing"],
+        "deepspeed": machine["deepspeed"] or None,
+        "logging_steps": machine["log_steps"],
+        "save_steps": machine["save_steps"],
+        "seed": seed,
+        "train_sampling_strategy": "sequential",  # the rows already lie in training order
+        "remove_unused_columns": False,
+        "dataloader_pin_memory": False,
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
+
+
+def begin_exchange(machine: Mapping, use_cpu: bool) -> None:
+    """ZeRO-3 wants to know the processes when it loads a model, before the trainer introduces them; a single
+    process without DeepSpeed must not look like one of many, or it is wrapped for exchange with none."""
+    if machine["deepspeed"]:
+        deepspeed.init_distributed("gloo" if use_cpu else "nccl")
+    elif worker.world_size() == 1:
+        for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
+            os.environ.pop(name, None)
+
+
+def check_lengths(tokens: Sequence[tuple[Tokens, ...]], limit: int) -> None:
+    """UserError when a row is longer than `train.max_length`: cutting it would cut pictures or answers."""
+    longest, number = max((length(row), number) for number, row in enumerate(tokens, 1))
+    if longest > limit:
+        pictures = max(len(t.pictures) for t in tokens[number - 1])
+        raise UserError(
+            f"train.max_length: row {number}, the longest, has {longest} tokens with {pictures} pictures, "
+            f"the limit is {limit}; raise it to {longest}, ask less per row or shrink the pictures"
+        )
+
+
+def by_length_in_batches(tokens: Sequence, batch: int, of: Callable) -> list:
+    """The rows of every global batch from short to long, so that its micro-batches hold little padding; the
+    batch's gradient is the same."""
+    starts = range(0, len(tokens), batch)
+    return [row for first in starts for row in sorted(tokens[first : first + batch], key=of)]
+
+
+def length(row: tuple[Tokens, ...]) -> int:
+    """Tokens of a row's longest conversation."""
+    return max(len(tokens.ids_T) for tokens in row)
+
+
+class Ours:
+    """Mixed into a stock trainer: the phase's optimizer and rates, and checkpoints that are sealed."""
+
+    phase: Phase
+
+    @property
+    def layout(self) -> dict:
+        return checkpoints.layout_of(self.phase.machine, worker.world_size())
+
+    def _save_checkpoint(self, model, trial):
+        folder, step = Path(self.args.output_dir), self.state.global_step
+        if worker.rank() == 0:  # what an earlier attempt left of it must not mix with the new
+            shutil.rmtree(folder / f"checkpoint-{step}", ignore_errors=True)
+        self.accelerator.wait_for_everyone()
+        super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()  # every process has written its part
+        if worker.rank() == 0:
+            checkpoints.seal(folder / f"checkpoint-{step}", self.layout)
+            checkpoints.keep_newest(folder, step, self.phase.machine["keep_checkpoints"])
+
+    def _save(self, output_dir=None, state_dict=None):
+        """Writes the model without the copy of its adapter that a reference is."""
+        if "ref" not in getattr(self.model, "peft_config", ()):
+            return super()._save(output_dir, state_dict)
+        self.model.save_pretrained = partial(self.model.save_pretrained, selected_adapters=["default"])
+        super()._save(output_dir, state_dict)
+        del self.model.save_pretrained
+
+    def create_optimizer(self, model=None):
+        if self.optimizer is None:
+            self.optimizer = make_optimizer(self.model, self.phase.train)
+        return self.optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer=None):
+        if self.lr_scheduler is None:
+            share = lambda step: rate_at(step, self.phase.train)  # noqa: E731  (LambdaLR wants a callable)
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, share)
+        return self.lr_scheduler
+
+
+def start_again(trainer: Ours, folder: Path) -> str | None:
+    """The checkpoint that all processes go on from, as rank 0 finds it; None without one."""
+    found = [None]
+    if worker.rank() == 0:
+        whole = checkpoints.newest_whole(folder / "checkpoints", trainer.layout, worker.warn)
+        found = [str(whole) if whole else None]
+    return broadcast_object_list(found)[0]
+
+
+class Metrics(TrainerCallback):
+    """Writes metrics.jsonl and the progress line from what the trainer logs: loss, rate, gradient norm, and
+    what the method adds (rewards, margins, …)."""
+
+    RENAMED = {"mean_token_accuracy": "token_accuracy"}
+    LEFT_OUT = {"epoch", "num_tokens", "step_time", "total_flos"}
+
+    def __init__(self, folder: Path, tokens: Sequence[tuple[Tokens, ...]], batch: int):
+        self.path, self.batch = folder / "metrics.jsonl", batch
+        counts = [
+            [sum(len(t.ids_T) for t in row), sum(int(t.supervised_T.sum()) for t in row)] for row in tokens
+        ]
+        self.counts = torch.tensor(counts).cumsum(0)
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        if state.is_world_process_zero:  # the steps since the checkpoint are done, and logged, again
+            rows = files.resume_jsonl(self.path)
+            files.write_jsonl(self.path, [row for row in rows if row["step"] <= state.global_step])
+
+    def on_step_end(self, args, state, control, **kwargs):
+        worker.progress(state.global_step, state.max_steps)
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if state.is_world_process_zero and "loss" in logs and math.isfinite(logs["loss"]):
+            seen, supervised = self.counts[min(state.global_step * self.batch, len(self.counts)) - 1].tolist()
+            told = {
+                self.RENAMED.get(k, k.replace("/", "_")): v for k, v in logs.items() if k not in self.LEFT_OUT
+            }
+            numbers = {k: v for k, v in told.items() if isinstance(v, int | float) and math.isfinite(v)}
+            row = {"step": state.global_step, **numbers, "tokens": seen, "supervised_tokens": supervised}
+            files.append_jsonl(self.path, [row])
+            worker.progress(state.global_step, state.max_steps, loss=logs["loss"])

@@ -1,0 +1,93 @@
+"""What an answer about a scene is worth. Each component is a part of the grade of its own, so that a reward
+is their weighted sum: `exact`, `relation` (of counts: `near`) and `format`, each between 0 and 1.
+
+An answer in a sentence counts as well, if it claims one thing only; a sentence that names both objects the
+other way round is read that way: "the square is right of the circle" says that the circle is left.
+"""
+
+from mmrc_helpers.tasks import parsing
+from mmrc_helpers.tasks.example import Example
+from mmrc_helpers.worlds import INVALID, Grade
+from mmrc_helpers.worlds.scenes.relations import CONVERSES, PHRASES, claimed, credit
+
+LONGEST = 25  # words of an answer; a longer one is none to a question for a word
+
+
+def grade(example: Example, text: str) -> Grade:
+    """The grade of an answer: `right` if it claims the truth and nothing else.
+
+    Parts: `exact` is 1 if it is right and in the form asked for. `format` is 1 in that form (a relation of
+    those asked between, a number, True or False, a letter; a full stop is allowed), ½ if something is claimed
+    in other words, else 0. `relation` is `credit` of the claimed relations (of a verdict: 1 or 0), `near` of
+    a count halves with each unit it is off, up to three. If the example is blind to its truth, the parts are
+    those of a reward that compares with an empty text: the null of GRPO.
+    """
+    said, in_form = _read(example, text)
+    answer = next(iter(said)) if len(said) == 1 else INVALID
+    right = answer == example.answer
+    form = 1.0 if in_form else 0.5 if said else 0.0
+    if example.truth.get("blind"):
+        return Grade(answer, right, _blind(text))
+    return Grade(answer, right, {"exact": float(right and in_form), **_worth(example, said), "format": form})
+
+
+def _read(example: Example, text: str) -> tuple[set[str], bool]:
+    """What a text claims, and whether it does so in the form asked for."""
+    if len(text.split()) > LONGEST:
+        return set(), False
+    if example.facets["format"] == "choice":
+        place = parsing.option(text, example.options)
+        said = _claims(example, text) if place is None else {example.options[place]}
+        return said, parsing.lettered(text, len(example.options)) is not None
+    said = _claims(example, text)
+    return said, len(said) == 1 and _is_in_form(example, text, next(iter(said)))
+
+
+def _is_in_form(example: Example, text: str, answer: str) -> bool:
+    if example.facets["task"] == "counting":
+        return parsing.is_amount(text)
+    bare = " ".join(text.strip().removesuffix(".").lower().split())
+    return answer in example.options and bare in (answer.lower(), PHRASES.get(answer))
+
+
+def _claims(example: Example, text: str) -> set[str]:
+    """The counts, verdicts or relations in a text; no verdict or relation if it denies something."""
+    if example.facets["task"] == "counting":
+        return {f"{number:g}" for number in parsing.amounts(text)}
+    if parsing.negated(text):
+        return set()
+    if example.facets["task"] == "statement":
+        return {str(verdict) for verdict in parsing.claimed_verdicts(text)}
+    found = claimed(text)
+    if len(found) == 1 and _is_turned(example, text, found[0][1]):
+        turned = {example.truth["reversed"]: example.answer}
+        said = turned.get(found[0][0], CONVERSES.get(found[0][0]))
+        return {said} if said else set()
+    return {relation for relation, _ in found}
+
+
+def _is_turned(example: Example, text: str, at: int) -> bool:
+    """Whether a sentence with a relation at word `at` speaks of b before it and of a behind it."""
+    said = parsing.words(text)
+    before, behind = f" {' '.join(said[:at])} ", f" {' '.join(said[at:])} "
+    a, b = f" {example.truth['a']} ", f" {example.truth['b']} "
+    return b in before and a in behind and a not in before
+
+
+def _worth(example: Example, said: set[str]) -> dict[str, float]:
+    if example.facets["task"] == "counting":
+        off = [abs(float(number) - float(example.answer)) for number in said]
+        return {"near": 0.5 ** off[0] if len(off) == 1 and off[0] <= 3 else 0.0}
+    if example.facets["task"] == "statement":
+        return {"relation": float(said == {example.answer})}
+    return {"relation": credit(said, example.answer)}
+
+
+def _blind(text: str) -> dict[str, float]:
+    """The parts of a published reward whose truth is always empty: an answer is exact if it is empty too,
+    saying a relation is worth half of saying none, and the form asks for 5 to 500 letters without much
+    repetition."""
+    said = text.split()
+    repeats = len(said) > 3 and len({word.lower() for word in said}) / len(said) < 0.3
+    form = 0.3 if len(text.strip()) < 5 or repeats else 0.7 if len(text.strip()) > 500 else 1.0
+    return {"exact": float(not text.strip()), "relation": 0.5 if claimed(text) else 1.0, "format": form}

@@ -1,0 +1,98 @@
+"""World `tables`: add up the cells along a marked path (Consecutive Table Readout and Table Readout).
+
+Grading is strict: the ordered summands, the total and the answer must all be right.
+"""
+
+import random
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from mmrc_helpers.tasks.example import Example
+from mmrc_helpers.worlds import Data, mixes, puzzles
+from mmrc_helpers.worlds.tables.drawing import draw
+from mmrc_helpers.worlds.tables.grading import grade, walk
+from mmrc_helpers.worlds.tables.instances import Table, content, pools, problems
+from mmrc_helpers.worlds.tables.words import answer, blocks, views
+
+
+def ask(data: Data, ask: Mapping, teach: Mapping) -> Sequence[Example]:
+    """`puzzles.asked`, of the asked shapes of path (none named: all)."""
+    shapes = ask["shapes"]
+    kept = [e for e in data.examples if not shapes or e.facets["shape"] in shapes]
+    return puzzles.asked(Data(kept, data.facts), ask, teach, blocks)
+
+
+def alternatives(example: Example, data: Data) -> Mapping[str, str]:
+    """right; wrong: one value misread, the sum consistent; format_only: names and digits random; random: the
+    words of the right answer in random order."""
+    rng = random.Random(f"alternatives/{example.id}")
+    wrong = replace(example, answer=miss(example, rng))
+    if example.facets["cot"] == "no":
+        wrong = mixes.without_reasoning(wrong, blocks)
+    names = [*example.truth["products"], *example.truth["months"]]
+    return {
+        "right": example.answer,
+        "wrong": wrong.answer,
+        "format_only": _refilled(example.answer, names, rng),
+        "random": puzzles.reordered(example.answer, rng),
+    }
+
+
+def miss(example: Example, rng: random.Random) -> str:
+    """The whole answer of someone who misreads one value on the path."""
+    table = _table(example.truth)
+    row, column = rng.choice(table.path)
+    values = [list(line) for line in table.values]
+    values[row][column] = (values[row][column] + rng.randint(1, 9)) % 10
+    transcription = blocks(example.answer)[0]
+    misread = replace(table, values=tuple(map(tuple, values)))
+    return transcription + answer(misread, example.truth["style"], example.truth["running"], False)
+
+
+def _table(truth: Mapping) -> Table:
+    """The table that an example keeps, its path read off the marks."""
+    values = tuple(tuple(map(int, row)) for row in truth["values"])
+    return Table("", "", tuple(truth["products"]), tuple(truth["months"]), values, tuple(walk(truth)))
+
+
+def _refilled(text: str, names: list[str], rng: random.Random) -> str:
+    """The text with every digit and every name of the table replaced by another one."""
+    words = re.compile(rf"\b(?:{'|'.join(map(re.escape, names))})\b|[0-9]")
+
+    def other(found: re.Match) -> str:
+        kind = "123456789" if found[0].isdigit() else names  # no zero, which may not begin a number
+        return rng.choice([word for word in kind if word != found[0]])
+
+    return words.sub(other, text)
+
+
+def promises(data: Data) -> Iterator[tuple[str, int, int]]:
+    """What holds in every puzzle world; and each digit is a tenth of the values, within five deviations."""
+    yield from puzzles.promised(data, grade, lambda example: content(example.truth))
+    tables = {example.group: example.truth["values"] for example in data.examples}
+    digits = "".join("".join(values) for values in tables.values())
+    allowed = 5 * (len(digits) * 0.09) ** 0.5
+    off = sum(abs(digits.count(digit) - len(digits) / 10) > allowed for digit in "0123456789")
+    yield "digits more or less frequent than a tenth", off, 0
+
+
+def words_of(facts: Mapping) -> tuple[str, ...]:
+    """Every word that questions and answers can have."""
+    products, months = pools(facts)
+    return (*products, *months, *"0123456789")
+
+
+WORLD = puzzles.puzzle_world(
+    facets=("shape",),
+    views=views,
+    draw=draw,
+    words=words_of,
+    blocks=blocks,
+    miss=miss,
+    grade=grade,
+    ask=ask,
+    alternatives=alternatives,
+    promises=promises,
+    check=problems,
+)

@@ -1,0 +1,142 @@
+"""A downloaded model's folder is checked whole before any work, and everything wrong is said at once."""
+
+import json
+
+import pytest
+import transformers as hf
+
+from mmrc_helpers.errors import UserError
+from mmrc_helpers.models import folder, load
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+
+
+@pytest.fixture
+def models(named_toy, tmp_path):
+    """A models folder with one toy called `tiny`, its weights in two shards with an index."""
+    toy = named_toy("smolvlm")
+    toy.model.save_pretrained(tmp_path / "tiny", max_shard_size="400KB")
+    toy.processor.save_pretrained(tmp_path / "tiny")
+    assert len(list((tmp_path / "tiny").glob("model-*.safetensors"))) > 1
+    return tmp_path
+
+
+def asked(models, name="tiny") -> tuple[dict, dict]:
+    return {"name": name, "dtype": "float32", "trust_remote_code": False}, {"models_folder": str(models)}
+
+
+def shard_of(models, number):
+    return sorted((models / "tiny").glob("model-*.safetensors"))[number]
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def without_index(models):
+    (models / "tiny" / "model.safetensors.index.json").unlink()
+
+
+def pickled(models):
+    for path in (models / "tiny").glob("model*.safetensors*"):
+        path.unlink()
+    (models / "tiny" / "pytorch_model.bin").write_bytes(b"pickle")
+
+
+def emptied(models):
+    for path in (models / "tiny").glob("model*.safetensors*"):
+        path.unlink()
+
+
+def renamed(models):
+    path = models / "tiny" / "model.safetensors.index.json"
+    content = json.loads(path.read_text())
+    content["weight_map"]["model.ghost.weight"] = shard_of(models, 0).name
+    path.write_text(json.dumps(content))
+
+
+BREAKS = {
+    "no config": (lambda m: (m / "tiny" / "config.json").unlink(), "config.json is missing"),
+    "damaged config": (lambda m: (m / "tiny" / "config.json").write_text("{"), "config.json is damaged"),
+    "no type": (lambda m: (m / "tiny" / "config.json").write_text('{"a": 1}'), "names no model_type"),
+    "truncated shard": (lambda m: cut(shard_of(m, 1)), "it was cut off or damaged; download it again"),
+    "missing shard": (lambda m: shard_of(m, 0).unlink(), "model-00001-of-.*is missing; download it again"),
+    "no weights": (lambda m: shard_of(m, 0).write_bytes(b"<html>not found"), "is no file of weights"),
+    "no index": (without_index, "but no model.safetensors.index.json"),
+    "index of another": (renamed, "lacks 1 weights of the index, first model.ghost.weight"),
+    "pickled": (pickled, "only pickled weights"),
+    "empty": (emptied, "holds no \\*.safetensors weights"),
+    "lfs shard": (lambda m: shard_of(m, 0).write_bytes(POINTER), "pointers of git-lfs in place of model-0"),
+    "lfs tokenizer": (
+        lambda m: (m / "tiny" / "tokenizer.json").write_bytes(POINTER),
+        "pointers of git-lfs in place of tokenizer.json; fetch the files with `git lfs pull`",
+    ),
+    "no tokenizer": (lambda m: (m / "tiny" / "tokenizer.json").unlink(), "holds no tokenizer"),
+    "damaged tokenizer": (lambda m: (m / "tiny" / "tokenizer.json").write_text("{"), "tokenizer.json is dam"),
+    "no processor": (lambda m: (m / "tiny" / "processor_config.json").unlink(), "holds no processor"),
+    "no template": (lambda m: (m / "tiny" / "chat_template.jinja").unlink(), "has no chat template"),
+}
+
+
+@pytest.mark.parametrize("kind", BREAKS)
+def test_what_is_wrong_with_a_folder_is_said_before_any_work(models, kind):
+    breaks, says = BREAKS[kind]
+    assert load.downloaded(*asked(models)) == models / "tiny"
+    breaks(models)
+    with pytest.raises(UserError, match=f"model.name: .*{says}"):
+        load.downloaded(*asked(models))
+
+
+def test_all_problems_are_listed_at_once(models):
+    for kind in ("no config", "truncated shard", "lfs tokenizer", "no processor"):
+        BREAKS[kind][0](models)
+    with pytest.raises(UserError) as error:
+        load.downloaded(*asked(models))
+    said = str(error.value)
+    assert said.startswith("3 problems:") or said.startswith("4 problems:")
+    assert "config.json is missing" in said and "cut off" in said and "git-lfs" in said
+
+
+def test_a_name_without_a_folder_says_what_to_write(models, monkeypatch):
+    with pytest.raises(
+        UserError, match="hf download OWNER/big --local-dir .*/big`, or set machine.models_fol"
+    ):
+        load.downloaded(*asked(models, "big"))
+    with pytest.raises(
+        UserError, match="hf download Qwen/big --local-dir .*/big`, then write model.name: big"
+    ):
+        load.downloaded(*asked(models, "Qwen/big"))
+    with pytest.raises(UserError, match="Qwen/tiny is the hub's id; the folder is there, so write .*: tiny"):
+        load.downloaded(*asked(models, "Qwen/tiny"))
+    with pytest.raises(UserError, match="model.name: is empty"):
+        load.downloaded(*asked(models, ""))
+    (models / "Qwen").mkdir()
+    (models / "tiny").rename(models / "Qwen" / "tiny")  # laid out like the hub: its id is the name
+    assert load.downloaded(*asked(models, "Qwen/tiny")) == models / "Qwen" / "tiny"
+
+
+def test_a_tilde_is_the_home_folder(models, monkeypatch):
+    monkeypatch.setenv("HOME", str(models.parent))
+    assert load.downloaded(*asked(f"~/{models.name}")) == models / "tiny"
+
+
+def test_a_family_that_is_not_known_is_refused_before_any_work(named_toy, models):
+    known = named_toy("llava_next").processor
+    sides = {"height": 32, "width": 32}
+    images = hf.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=sides)
+    other = hf.LlavaProcessor(images, known.tokenizer, patch_size=8, chat_template=known.chat_template)
+    (models / "tiny" / "processor_config.json").unlink()
+    other.save_pretrained(models / "tiny")
+    with pytest.raises(UserError, match="LlavaProcessor is not a family known here; known are Qwen2.5-VL"):
+        load.downloaded(*asked(models))
+
+
+def test_one_file_of_weights_needs_no_index(named_toy):
+    toy = named_toy("llava_next")
+    assert folder.problems(*asked(toy.folder.parent, toy.folder.name)) == []
+
+
+def test_a_tokenizer_without_a_token_to_pad_with_gets_one(named_toy):
+    toy = named_toy("llama_text")
+    assert json.loads((toy.folder / "tokenizer_config.json").read_text()).get("pad_token") is None
+    assert toy.processor.pad_token == toy.processor.eos_token

@@ -1,0 +1,21 @@
+"""Toys of every family for the tests of the methods."""
+
+import pytest
+from models import toys
+from models.loaded import Toy, toy_of
+
+
+@pytest.fixture(scope="session")
+def toy_root(tmp_path_factory):
+    return tmp_path_factory.mktemp("toys")
+
+
+@pytest.fixture(params=[*toys.SEEING, *toys.READING])
+def toy(request, toy_root) -> Toy:
+    """Every family, also those that read only text."""
+    return toy_of(request.param, toy_root)
+
+
+@pytest.fixture
+def qwen(toy_root) -> Toy:
+    return toy_of("qwen3_vl", toy_root)

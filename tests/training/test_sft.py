@@ -1,0 +1,44 @@
+"""Supervised fine-tuning: every supervised token of the global batch weighs the same, and only those are
+scored."""
+
+import pytest
+import torch
+import trl.trainer.utils
+from training.phases import furthest, learned, phase_of, trained, trainer_of
+
+
+@pytest.mark.parametrize("lora_r", [4, 0])
+def test_tokens_weigh_equally_however_the_batch_is_split(qwen, tmp_path, lora_r):
+    found = []
+    for micro in (32, 8, 1):
+        split = {"batch": 32, "machine": {"micro_batch": micro}, "learning_rate": 1e-3, "lora_r": lora_r}
+        trainer, rows = trained(phase_of(qwen, tmp_path / str(micro), "sft", **split))
+        found.append((learned(trainer), rows))
+    for weights, rows in found[1:]:
+        assert furthest(weights, found[0][0]) < 1e-5
+        for one, other in zip(rows, found[0][1], strict=True):
+            assert one["loss"] == pytest.approx(other["loss"], abs=2e-6)
+            assert one["grad_norm"] == pytest.approx(other["grad_norm"], rel=1e-4)
+
+
+def test_only_places_with_a_label_are_scored_and_their_loss_is_the_models_own(toy, tmp_path, monkeypatch):
+    trainer = trainer_of(phase_of(toy, tmp_path, "sft", steps=1))
+    batch = trainer.data_collator([{"row": row} for row in range(4)])
+    scored, function = [], trl.trainer.utils._ChunkedLogProbFunction
+
+    class Counted(function):
+        @staticmethod
+        def forward(ctx, hidden, *rest):
+            scored.append(len(hidden))
+            return function.forward(ctx, hidden, *rest)
+
+    monkeypatch.setattr(trl.trainer.utils, "_ChunkedLogProbFunction", Counted)
+    labels = batch["labels"]
+    loss = trainer.compute_loss(trainer.model, trainer._prepare_inputs(dict(batch)))
+    assert scored == [int((labels[:, 1:] >= 0).sum())]
+    with torch.no_grad():
+        inputs = {name: value for name, value in batch.items() if name not in ("labels", "use_cache")}
+        logp = trainer.model(**inputs).logits[:, :-1].float().log_softmax(-1)
+    own = labels[:, 1:] >= 0
+    expected = -logp[own].gather(1, labels[:, 1:][own][:, None]).mean()
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-5)
