@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from mmrc_helpers.errors import UserError, check_known, listed, show
-from mmrc_helpers.execution import surroundings
+from mmrc_helpers.execution import cluster, surroundings
 from mmrc_helpers.execution.notebooks import Failure, Job, execute_all, job_of
 from mmrc_helpers.store import disk, files, folders
 from mmrc_helpers.store.keys import content_key, plain
@@ -47,8 +47,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             upkeep.check_owner(folders.study_folder(study.name), _study_argument(study))
             if options.dry_run:
                 return _say_plan(study, runs, options.notebooks)
+            if options.plan:
+                return _say_memory(runs)
+            if options.report:
+                return run_study(study, [], options.notebooks)
             if options.redo:
                 _forget(options.redo, study, runs, options.notebooks)
+            if cluster.is_wanted(runs[0].params["machine"]):
+                return _submit(study, runs, options)
             return run_study(study, runs, options.notebooks)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -91,7 +97,7 @@ def run_study(study: Study, runs: Sequence[Run], notebooks: Path = NOTEBOOKS) ->
     print(f"{len(runs)} runs in {time.monotonic() - began:.0f} s, {len(failures)} failed")
     if failures:
         return 2 if all(failure.error == "UserError" for failure in failures) else 1
-    return int(bool(missing) and len(runs) == len(study.runs))
+    return int(bool(missing) and len(runs) in (0, len(study.runs)))  # none: the report alone was asked for
 
 
 def _execute(folder: Path, jobs: Sequence[Job]) -> list[Failure]:
@@ -114,6 +120,8 @@ def _parser() -> argparse.ArgumentParser:
         help="make these stages and what is made from them again, or execute notebooks again",
     )
     parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    parser.add_argument("--plan", action="store_true", help="only say what memory each stage needs")
+    parser.add_argument("--report", action="store_true", help="only write the report, if every run is there")
     parser.add_argument("--check", action="store_true", help="verify all artifacts; list what no study uses")
     parser.add_argument("--clean", action="store_true", help="show what no study uses, ask, and remove it")
     parser.add_argument("--yes", action="store_true", help="with --clean: remove without asking")
@@ -204,6 +212,25 @@ def _say_plan(study: Study, runs: Sequence[Run], notebooks: Path) -> int:
             print(f"  {state}  {_relative(stage.folder)}")
         for job in _jobs_of_run(study, run, notebooks):
             print(f"  {'current' if job.is_current() else 'to run '}  {job.name}")
+    return 0
+
+
+def _say_memory(runs: Sequence[Run]) -> int:
+    from mmrc_helpers.study import memory
+
+    told: dict[str, list[str]] = {}
+    for run in runs:
+        told.setdefault(memory.table(memory.plan(run)), []).append(run.name)
+    for table, names in told.items():
+        print(f"{listed(names)}; GB of one process\n{table}\n")
+    return 0
+
+
+def _submit(study: Study, runs: Sequence[Run], options: argparse.Namespace) -> int:
+    """Hands the runs to the cluster. What a job is told is what this command was told."""
+    command = [sys.executable, "-m", "mmrc_helpers.run", _study_argument(study)]
+    folders_told = ["--params-folder", str(options.params_folder), "--notebooks", str(options.notebooks)]
+    cluster.submit(study.name, runs, [*command, *folders_told], echo=print)
     return 0
 
 

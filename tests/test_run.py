@@ -311,3 +311,28 @@ def test_the_executed_notebook_carries_its_parameters(place):
         cell for cell in notebook["cells"] if "injected-parameters" in cell["metadata"].get("tags", [])
     )
     assert 'variant = "a"\nseed = 3' in "".join(injected["source"])
+
+
+def test_the_plan_of_memory_makes_nothing(place, capfd):
+    write_study(place, "a: {}, b: {}")
+    assert run.main(command(place, "--plan")) == 0
+    said = capfd.readouterr().out
+    assert said.startswith("a-s0, b-s0; GB of one process\nstage") and "\nevaluate  as written" in said
+    assert list((place / "artifacts").iterdir()) == []
+
+
+def test_the_report_alone_waits_for_its_runs(place, capfd):
+    write_study(place, "a: {}")
+    assert run.main(command(place, "--report")) == 1
+    assert "the report waits for a-s0" in capfd.readouterr().out and executed(place) == []
+    assert run.main(command(place)) == 0
+    assert run.main(command(place, "--report")) == 0
+    assert "verdict: inconclusive" in capfd.readouterr().out and executed(place) == ["a-s0"]
+
+
+def test_runs_go_to_a_cluster_and_the_report_follows_them(place, capfd):
+    write_study(place, "a: {}, b: {}", "machine: {cluster: local}")
+    assert run.main(command(place)) == 0
+    assert "submitted a-s0, b-s0: " in capfd.readouterr().out
+    assert sorted(executed(place)) == ["a-s0", "b-s0"]
+    assert (place / "artifacts" / "studies" / "mini" / "verdict.json").is_file()

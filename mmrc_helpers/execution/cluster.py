@@ -1,0 +1,240 @@
+"""The runs of a study as jobs of a cluster, by submitit: one job for each run, in arrays, and one for the
+report when all of them have ended.
+
+A job runs the same command as a person would, for one variant and seed. When its time is up it ends that
+command and goes back into the queue; the stages go on from their checkpoints by themselves. What to ask for
+stands in the machine section of a study.
+"""
+
+import importlib.util
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from mmrc_helpers.errors import UserError, listed, raise_all, show
+from mmrc_helpers.store import files, folders
+
+INSIDE = "MMRC_JOB"  # set in a job's processes, which would else submit jobs themselves
+TOLD_SECONDS = 120  # before its time is up, when a job is told
+PATIENCE = 60  # seconds for a command to end in order
+POLL_SECONDS = 0.5
+
+
+class Command:
+    """What a job does: run a command, and be queued again when its time is up. A class because submitit
+    pickles one and calls its `checkpoint` when the signal comes."""
+
+    def __init__(self, arguments: Sequence[str]):
+        self.arguments, self.process = list(arguments), None
+
+    def __call__(self) -> None:
+        """Runs the command. Raises RuntimeError if it fails, so that the job counts as failed."""
+        # SLURM sends its signal to all processes of a job; the command is told by us, so it ignores this one.
+        ours = signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+        environment = {**os.environ, INSIDE: "1"}
+        self.process = subprocess.Popen(self.arguments, env=environment, start_new_session=True)
+        signal.signal(signal.SIGUSR2, ours)
+        try:
+            while self.process.poll() is None:  # `wait` holds a lock that `checkpoint` would wait for
+                time.sleep(POLL_SECONDS)
+        finally:
+            _end(self.process)
+        if status := self.process.returncode:
+            raise RuntimeError(f"{shlex.join(self.arguments)} ended with exit status {status}")
+
+    def checkpoint(self, *_):
+        """What the next job does: the same."""
+        from submitit.helpers import DelayedSubmission
+
+        if self.process is not None:
+            _end(self.process)
+        return DelayedSubmission(Command(self.arguments))
+
+
+def _end(process: subprocess.Popen) -> None:
+    """Ends a command that still runs, in order if it can be."""
+    if process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def is_wanted(machine: Mapping) -> bool:
+    """Whether runs are to be submitted: a cluster is named, and this is not one of its jobs."""
+    return machine["cluster"] != "none" and INSIDE not in os.environ
+
+
+def submit(study: str, runs: Sequence, arguments: Sequence[str], echo: Callable[..., None] = print) -> list:
+    """Submits a job for each run, and one for the report that starts when they have all ended, however they
+    did. Returns submitit's jobs, the report's last.
+
+    study: its name. runs: each has variant, seed and params. arguments: the command without variant and seed,
+    such as [python, -m, mmrc_helpers.run, reversal]; a run's job adds --variant and --seed, the report's adds
+    --report. With machine.cluster: local it returns when the runs have ended. Raises UserError if submitit or
+    SLURM is missing, or SLURM refuses."""
+    raise_all(_problems(runs))
+    kind, groups = _groups(runs)
+    raise_all(_missing(kind))
+    folder = folders.study_folder(study) / "jobs"
+    files.make_folder(folder)
+    start, jobs = (_queued if kind == "slurm" else _started), []
+    for asked, group in groups:
+        commands = [_of_run(arguments, run) for run in group]
+        jobs += start(folder, commands, {**asked, "name": study}, [])
+        names = listed(f"{run.variant}-s{run.seed}" for run in group)
+        echo(
+            f"submitted {names}: {listed(job.job_id for job in jobs[-len(group) :])}; logs in {show(folder)}"
+        )
+    jobs += start(folder, [[*arguments, "--report"]], _of_report(study, groups[0][0]), jobs)
+    echo(f"submitted the report: {jobs[-1].job_id}, when the others have ended")
+    return jobs
+
+
+def sbatch_text(study: str, runs: Sequence, arguments: Sequence[str]) -> str:
+    """What SLURM would be given for the arrays and the report, with the commands of their jobs."""
+    raise_all(_problems(runs))
+    _, groups = _groups(runs)
+    from submitit.slurm.slurm import _make_sbatch_string  # what its executor writes; it needs no SLURM
+
+    folder, texts = folders.study_folder(study) / "jobs", []
+
+    def text_of(commands: Sequence[Sequence[str]], asked: Mapping, after: str) -> None:
+        many = {"map_count": len(commands)} if len(commands) > 1 else {}
+        program = f"python -u -m submitit.core._submit {shlex.quote(str(folder))}"
+        given = _sbatch(asked) | ({"dependency": after} if after else {})
+        told = [f"# job {number}: {shlex.join(command)}" for number, command in enumerate(commands)]
+        texts.append("\n".join([_make_sbatch_string(program, folder, **given, **many).rstrip(), *told]))
+
+    for asked, group in groups:
+        text_of([_of_run(arguments, run) for run in group], {**asked, "name": study}, "")
+    text_of([[*arguments, "--report"]], _of_report(study, groups[0][0]), "afterany:THE_ARRAYS_ABOVE")
+    return "\n\n".join(texts)
+
+
+def _of_run(arguments: Sequence[str], run) -> list[str]:
+    return [*arguments, "--variant", run.variant, "--seed", str(run.seed)]
+
+
+def _groups(runs: Sequence) -> tuple[str, list[tuple[dict, list]]]:
+    """The cluster's kind, and runs that ask for the same, with what they ask for."""
+    groups: list[tuple[dict, list]] = []
+    for run in runs:
+        asked = _asked(run.params["machine"])
+        same = next((group for other, group in groups if other == asked), None)
+        if same is None:
+            groups.append((asked, [run]))
+        else:
+            same.append(run)
+    return runs[0].params["machine"]["cluster"], groups
+
+
+def _asked(machine: Mapping) -> dict:
+    """What the job of a run asks for."""
+    processes = machine["processes"] or 1
+    return {
+        **machine["slurm"],
+        "gpus": 0 if machine["accelerator"] == "cpu" else processes,
+        "processes": processes,
+    }
+
+
+def _of_report(study: str, asked: Mapping) -> dict:
+    """What the report's job asks for: the same as a run's, but no GPU and one process."""
+    return {**asked, "name": f"{study}-report", "gpus": 0, "processes": 1, "constraint": ""}
+
+
+def _sbatch(asked: Mapping) -> dict:
+    """What a job asks for in sbatch's words; what is empty is left to the cluster."""
+    named = {name: asked[name] for name in ("partition", "account", "constraint") if asked[name]}
+    more = {"mem": f"{asked['memory_gb']}GB"} if asked["memory_gb"] else {}
+    more |= {"gpus_per_node": asked["gpus"]} if asked["gpus"] else {}
+    more |= {"array_parallelism": asked["at_once"]} if asked["at_once"] else {}
+    return {
+        "job_name": asked["name"],
+        "time": asked["minutes"],
+        "nodes": 1,
+        "ntasks_per_node": 1,
+        "cpus_per_task": asked["cores"] * asked["processes"],
+        "signal_delay_s": _told(asked),
+        "stderr_to_stdout": True,
+        "additional_parameters": {"requeue": True},
+        **named,
+        **more,
+    }
+
+
+def _told(asked: Mapping) -> int:
+    """Seconds before its time is up when a job is told; of a short one half of it."""
+    return int(min(TOLD_SECONDS, 30 * asked["minutes"]))
+
+
+def _queued(folder: Path, commands: Sequence[Sequence[str]], asked: Mapping, after: Sequence) -> list:
+    """Jobs of SLURM, in one array."""
+    import submitit
+
+    executor = submitit.SlurmExecutor(folder, max_num_timeout=asked["requeues"])
+    arrays = dict.fromkeys(job.job_id.partition("_")[0] for job in after)
+    dependency = {"dependency": f"afterany:{':'.join(arrays)}"} if after else {}
+    executor.update_parameters(**_sbatch(asked), **dependency)
+    try:
+        return executor.submit_array([Command(command) for command in commands])
+    except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
+        said = next((line for line in str(error).splitlines() if "error" in line.lower()), str(error))
+        raise UserError(
+            f"machine.slurm: SLURM refuses: {said.strip()}; see `sinfo` and `sacctmgr`"
+        ) from error
+
+
+def _started(folder: Path, commands: Sequence[Sequence[str]], asked: Mapping, after: Sequence) -> list:
+    """Jobs on this machine, as many at once as asked for; returns when all have ended."""
+    import submitit
+
+    executor = submitit.LocalExecutor(folder, max_num_timeout=asked["requeues"])
+    executor.update_parameters(
+        timeout_min=asked["minutes"],
+        signal_delay_s=_told(asked),
+        gpus_per_node=asked["gpus"],
+        stderr_to_stdout=True,
+    )
+    jobs: list = []
+    for command in commands:
+        while asked["at_once"] and sum(not job.done() for job in jobs) >= asked["at_once"]:
+            time.sleep(POLL_SECONDS)
+        jobs.append(executor.submit(Command(command)))
+    while not all(job.done() for job in jobs):
+        time.sleep(POLL_SECONDS)
+    return jobs
+
+
+def _problems(runs: Sequence) -> list[str]:
+    """What in the machine sections stands against jobs of their own."""
+    found = []
+    if not runs:
+        found.append("there is no run to submit")
+    if any(run.params["machine"]["hostfile"] for run in runs):
+        found.append(
+            "machine.hostfile: a job has one node, so it cannot be used with machine.cluster; write "
+            'hostfile: "" or cluster: none'
+        )
+    if importlib.util.find_spec("submitit") is None:
+        found.append(
+            "machine.cluster: needs submitit; install it (pip install -e '.[cluster]') or write none"
+        )
+    return found
+
+
+def _missing(kind: str) -> list[str]:
+    """What of SLURM is not here."""
+    lacking = [name for name in ("sbatch", "srun") if kind == "slurm" and not shutil.which(name)]
+    if not lacking:
+        return []
+    return [f"machine.cluster: slurm, but there is no {listed(lacking)} here; start on a login node"]

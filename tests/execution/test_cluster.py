@@ -1,0 +1,194 @@
+"""Runs as jobs: on this machine, and as SLURM would be asked, by two of its commands in a small stand-in."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from mmrc_helpers.errors import UserError
+from mmrc_helpers.execution import cluster
+from mmrc_helpers.store import files
+from mmrc_helpers.study.runs import load_study
+
+pytest.importorskip("submitit")
+
+# A run in small: adds a line now and then, goes on behind those that are there, and ends in order when asked.
+RUN = """
+import os, signal, sys, time
+from pathlib import Path
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+folder, lines = Path(sys.argv[1]), int(sys.argv[2])
+if "--report" in sys.argv:
+    done = sorted(path.name for path in folder.glob("*.txt"))
+    (folder / "report").write_text(" ".join(done)); sys.exit()
+assert os.environ["MMRC_JOB"] == "1"
+path = folder / f"{sys.argv[4]}-{sys.argv[6]}.txt"
+with (folder / "starts").open("a") as file: file.write(path.name + "\\n")
+if sys.argv[4] == "broken": sys.exit(3)
+while len(path.read_text().splitlines() if path.exists() else []) < lines:
+    with path.open("a") as file: file.write(f"{time.time()}\\n")
+    time.sleep(0.1)
+"""
+
+SBATCH = """#!/bin/bash
+[ -f refuse ] && { echo "sbatch: error: invalid partition specified" >&2; exit 1; }
+n=$(($(cat ids 2>/dev/null || echo 6) + 1)); echo $n > ids
+cp "${@: -1}" "job-$n.sh"
+echo "Submitted batch job $n"
+"""
+SRUN = """#!/bin/bash
+while [[ "$1" == --* ]]; do case "$1" in --output|--error) shift 2;; *) shift;; esac; done
+exec "$@"
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What of a run a cluster needs."""
+
+    variant: str
+    seed: int
+    params: dict
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("MMRC_ARTIFACTS", str(tmp_path / "artifacts"))
+    paths = os.pathsep.join([str(files.REPOSITORY), os.environ.get("PYTHONPATH", "")])
+    monkeypatch.setenv("PYTHONPATH", paths)  # a job's process imports what it was given
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.py").write_text(RUN)
+    (tmp_path / "out").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def slurm(place, monkeypatch) -> Path:
+    """A machine on which sbatch keeps what it is given and srun runs it."""
+    (place / "bin").mkdir()
+    for name, text in (("sbatch", SBATCH), ("srun", SRUN)):
+        (place / "bin" / name).write_text(text)
+        (place / "bin" / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{place / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    return place
+
+
+def machine(kind: str, **asked) -> dict:
+    """The machine section as base.yaml has it, with a cluster."""
+    section = dict(load_study("smoke").runs[0].params["machine"])
+    return {**section, "cluster": kind, "accelerator": "cpu", "slurm": {**section["slurm"], **asked}}
+
+
+def runs(of: dict, *names: str) -> list[Run]:
+    return [Run(name, seed, {"machine": of}) for name in names for seed in (0, 1)]
+
+
+def command(place: Path, lines: int) -> list[str]:
+    return [sys.executable, str(place / "run.py"), str(place / "out"), str(lines)]
+
+
+def written(place: Path) -> dict[str, int]:
+    return {path.name: len(path.read_text().splitlines()) for path in (place / "out").glob("*.txt")}
+
+
+def starts(place: Path) -> list[str]:
+    return sorted((place / "out" / "starts").read_text().split())
+
+
+def test_jobs_that_run_out_of_time_go_on_and_the_report_comes_last(place):
+    asked = machine("local", minutes=0.15, requeues=5)  # told after half of nine seconds
+    jobs = cluster.submit("mine", runs(asked, "forward")[:1], command(place, 70), lambda said: None)
+    assert [job.result() for job in jobs] == [None, None]
+    assert written(place) == {"forward-0.txt": 70}
+    assert len(starts(place)) > 1  # in more than one job
+    assert (place / "out" / "report").read_text() == "forward-0.txt"
+
+
+def test_a_run_that_fails_leaves_the_others_and_the_report_alone(place):
+    asked = machine("local", at_once=2)
+    jobs = cluster.submit("mine", runs(asked, "broken", "forward"), command(place, 2), lambda said: None)
+    assert [job.exception() is None for job in jobs] == [False, False, True, True, True]
+    assert "exit status 3" in str(jobs[0].exception())
+    assert (place / "out" / "report").read_text() == "forward-0.txt forward-1.txt"
+
+
+def test_as_many_jobs_at_once_as_asked_for(place):
+    asked = machine("local", at_once=1)
+    cluster.submit("mine", runs(asked, "forward"), command(place, 4), lambda said: None)
+    first, second = ((place / "out" / f"forward-{seed}.txt").read_text().split() for seed in (0, 1))
+    assert float(first[-1]) < float(second[0])
+
+
+def test_slurm_gets_an_array_and_a_report_behind_it_and_they_run(slurm):
+    asked = machine("slurm", partition="gpu", account="lab", constraint="h100", minutes=90, requeues=2,
+                    memory_gb=64, at_once=3)  # fmt: skip
+    asked |= {"accelerator": "cuda", "processes": 4}
+    jobs = cluster.submit("mine", runs(asked, "forward", "both"), command(slurm, 2), lambda said: None)
+    assert [job.job_id for job in jobs] == ["7_0", "7_1", "7_2", "7_3", "8"]
+    array, report = ((slurm / f"job-{n}.sh").read_text() for n in (7, 8))
+    wanted = ["array=0-3%3", "partition=gpu", "account=lab", "constraint=h100", "time=90", "mem=64GB",
+              "gpus-per-node=4", "cpus-per-task=32", "requeue", "signal=USR2@120"]  # fmt: skip
+    assert [line for line in wanted if f"#SBATCH --{line}\n" not in array] == []
+    assert "#SBATCH --dependency=afterany:7\n" in report
+    assert not [word for word in ("--gpus", "--array", "--constraint") if f"#SBATCH {word}" in report]
+    for number in range(4):
+        start(slurm, 7, number)
+    start(slurm, 8, None)
+    assert written(slurm) == {f"{name}-{seed}.txt": 2 for name in ("both", "forward") for seed in (0, 1)}
+    assert len((slurm / "out" / "report").read_text().split()) == 4
+
+
+def start(place: Path, job: int, task: int | None) -> None:
+    """Runs what was submitted as SLURM would, with the variables that it sets."""
+    ours = {"SLURM_JOB_ID": str(job), "SLURM_PROCID": "0", "SLURM_NTASKS": "1"}
+    if task is not None:
+        ours |= {"SLURM_ARRAY_JOB_ID": str(job), "SLURM_ARRAY_TASK_ID": str(task)}
+    subprocess.run(["bash", str(place / f"job-{job}.sh")], env={**os.environ, **ours}, check=True,
+                   capture_output=True)  # fmt: skip
+
+
+def test_a_dry_run_shows_the_files_that_slurm_would_get(place):
+    asked = machine("slurm", partition="gpu")
+    text = cluster.sbatch_text("mine", runs(asked, "forward"), command(place, 2))
+    assert "#SBATCH --array=0-1%2" in text and "#SBATCH --partition=gpu" in text
+    assert "run.py" in text and "--variant forward --seed 1" in text and text.endswith("--report")
+    assert "#SBATCH --dependency=afterany:THE_ARRAYS_ABOVE" in text
+    assert not (place / "artifacts").exists()
+
+
+def test_runs_that_ask_for_other_machines_are_arrays_of_their_own(slurm):
+    small, large = machine("slurm", minutes=10), machine("slurm", minutes=500)
+    asked = [*runs(small, "forward"), *runs(large, "both")]
+    jobs = cluster.submit("mine", asked, command(slurm, 1), lambda said: None)
+    assert [job.job_id for job in jobs] == ["7_0", "7_1", "8_0", "8_1", "9"]
+    assert "--dependency=afterany:7:8\n" in (slurm / "job-9.sh").read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"hostfile": "hosts"}, "machine.hostfile: a job has one node"),
+        ({}, "machine.cluster: slurm, but there is no sbatch, srun here; start on a login node"),
+    ],
+)
+def test_what_stands_against_a_cluster_is_said(place, monkeypatch, change, says):
+    monkeypatch.setenv("PATH", str(place))
+    asked = machine("slurm") | change
+    with pytest.raises(UserError, match=says):
+        cluster.submit("mine", runs(asked, "forward"), command(place, 1))
+
+
+def test_what_slurm_refuses_is_said(slurm):
+    (slurm / "refuse").touch()
+    with pytest.raises(UserError, match="SLURM refuses: .*invalid partition"):
+        cluster.submit("mine", runs(machine("slurm"), "forward"), command(slurm, 1), lambda said: None)
+
+
+def test_inside_a_job_nothing_is_submitted(monkeypatch):
+    assert cluster.is_wanted(machine("slurm"))
+    assert not cluster.is_wanted(machine("none"))
+    monkeypatch.setenv(cluster.INSIDE, "1")
+    assert not cluster.is_wanted(machine("slurm"))

@@ -1,0 +1,239 @@
+"""The memory planner: sizes as models have them, tokens as processors make them, peaks as measured."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mmrc_helpers.errors import UserError
+from mmrc_helpers.store import files
+from mmrc_helpers.study import memory, weights
+from mmrc_helpers.study.image_tokens import cut
+from mmrc_helpers.study.runs import load_study
+from mmrc_helpers.study.yaml_files import read_yaml
+
+REAL = ("qwen3vl_8b", "qwen3vl_32b", "qwen25vl_3b", "qwen25vl_7b", "smolvlm", "idefics3_8b", "llava16_7b",
+        "llama32_11b")  # fmt: skip
+MODELS = {of["folder"]: of for of in read_yaml(weights.PUBLISHED).values() if "shape" in of}
+SIZES = {"model_type": "qwen3_vl", "vocab_size": 2048, "hidden_size": 256, "intermediate_size": 768,
+         "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 4,
+         "head_dim": 64}  # fmt: skip
+GROUPED = {"model_type": "llama", "vocab_size": 8192, "hidden_size": 256, "intermediate_size": 512,
+           "num_hidden_layers": 3, "num_attention_heads": 8, "num_key_value_heads": 2}  # fmt: skip
+WIDE = {**SIZES, "hidden_size": 768, "intermediate_size": 2048, "vocab_size": 4096, "head_dim": 192}
+LORA = {"lora_r": 16, "lora_alpha": 16}
+CASES = {  # what differs from full training in float32 of 5 rows of 192 tokens by AdamW
+    "warm up": {},
+    "full": {},
+    "muon": {"train": {"optimizer": "muon"}},
+    "autocast": {"train": {"precision": "bf16"}},
+    "checkpointing": {"checkpointing": True},
+    "lora": {"train": LORA},
+    "lora with dropout": {"train": {**LORA, "lora_dropout": 0.1}},
+    "lora in bfloat16": {"train": {**LORA, "precision": "bf16"}, "dtype": "bfloat16"},
+    "lora in bfloat16, checkpointing": {
+        "train": {**LORA, "precision": "bf16"}, "dtype": "bfloat16", "checkpointing": True},
+    "grouped queries": {"sizes": GROUPED},
+    "more weights than tokens": {"sizes": WIDE, "rows": 2, "tokens": 64},
+    "more weights than tokens, muon": {
+        "sizes": WIDE, "rows": 2, "tokens": 64, "train": {"optimizer": "muon"}},
+}  # fmt: skip
+
+
+def study_of(folder: Path, text: str, name: str = "planned"):
+    """The first run of a study of this text."""
+    path = folder / f"{name}.yaml"
+    path.write_text(text)
+    return load_study(path).runs[0]
+
+
+def case_of(number: int, name: str) -> dict:
+    """A case in full, as peak.py reads it."""
+    of = CASES[name]
+    sizes = of.get("sizes", SIZES)
+    train = {"optimizer": "adamw", "precision": "fp32", "lora_r": 0, "lora_alpha": 16, "lora_dropout": 0.0,
+             "learning_rate": 0.001, "muon_learning_rate": 0.02, "beta2": 0.98, "weight_decay": 0.0,
+             "freeze_vision": True,
+             "lora_targets": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+             "lora_parts": ["language"], **of.get("train", {})}  # fmt: skip
+    dtype = of.get("dtype", "float32")
+    model = {"name": f"m{number}", "dtype": dtype, "quantize": "none", "trust_remote_code": False}
+    shape = {"rows": of.get("rows", 5), "tokens": of.get("tokens", 192)}
+    return {**shape, "sizes": sizes, "train": train, "model": model,
+            "checkpointing": of.get("checkpointing", False)}  # fmt: skip
+
+
+def planned(folder: Path, case: dict) -> dict:
+    """The plan's row for the training of a case."""
+    model = {name: case["model"][name] for name in ("name", "dtype")}
+    machine = {"launcher": "python", "accelerator": "cpu", "models_folder": str(folder),
+               "micro_batch": case["rows"], "gradient_checkpointing": case["checkpointing"]}  # fmt: skip
+    study = {"model": {"source": "folder", **model}, "machine": machine,
+             "train": {**case["train"], "batch": case["rows"]}}  # fmt: skip
+    run = study_of(folder, yaml.safe_dump(study))
+    return memory.plan(run, tokens=case["tokens"])[0]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peaks are read from Linux")
+def test_the_plan_is_within_a_fifth_of_measured_peaks(tmp_path):
+    cases = {name: case_of(number, name) for number, name in enumerate(CASES)}
+    (tmp_path / "cases.json").write_text(json.dumps(cases))
+    paths = os.pathsep.join([str(files.REPOSITORY), os.environ.get("PYTHONPATH", "")])
+    freed_at_once = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+    command = [sys.executable, str(Path(__file__).with_name("peak.py")), str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", **freed_at_once}
+    subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    peaks = json.loads((tmp_path / "peaks.json").read_text())
+    told = {name: planned(tmp_path, case)["total"] * 1e9 / peaks[name] for name, case in cases.items()}
+    assert {name: ratio for name, ratio in told.items() if not 0.8 < ratio < 1.2} == {}
+
+
+def test_a_new_model_has_the_weights_that_its_sizes_say(tmp_path):
+    """The committed model was made from the sizes in its study, but for its vocabulary."""
+    run = load_study("tiny_base").runs[0]
+    made = weights.of_folder(next(files.REPOSITORY.glob("artifacts/train/*/model")))
+    words = made.shapes["lm_head.weight"][0]
+    side = run.params["world"]["facts"]["image_size"]
+    told = weights.of_scratch({**run.params["model"]["scratch"], "vocabulary": words}, side)
+    assert dict(told.shapes) == dict(made.shapes)
+    assert (told.family, told.heads, told.tower) == (made.family, made.heads, made.tower)
+    settings = {"unit": 32, "least": 1024, "most": 1048576}
+    assert told.settings == made.settings == settings
+
+
+@pytest.mark.parametrize("folder", MODELS)
+def test_published_sizes_add_up_to_the_published_files(folder):
+    told = weights.of_published(folder, Path(folder))
+    assert 2 * weights.count(told) / 1e9 == pytest.approx(MODELS[folder]["gb"], rel=0.01)
+    assert weights.layers_of(told).count == MODELS[folder]["shape"]["layers"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "size", "tokens"),
+    [  # measured with the real processors (families.md of the facts), tile marks added where there are tiles
+        ("Qwen2.5-VL-7B-Instruct", (448, 448), 256),
+        ("Qwen2.5-VL-7B-Instruct", (640, 360), 299),
+        ("Qwen3-VL-8B-Instruct", (64, 64), 64),
+        ("Qwen3-VL-8B-Instruct", (640, 360), 220),
+        ("SmolVLM-Instruct", (512, 512), 1377 + 39),
+        ("SmolVLM-Instruct", (640, 360), 1053 + 30),
+        ("Idefics3-8B-Llama3", (64, 64), 2873 + 39),
+        ("llava-v1.6-mistral-7b-hf", (64, 64), 1176),
+        ("llava-v1.6-mistral-7b-hf", (448, 448), 2928),
+        ("llava-v1.6-mistral-7b-hf", (640, 360), 1948),
+    ],
+)
+def test_pictures_take_as_many_tokens_as_measured(folder, size, tokens):
+    assert cut(MODELS[folder]["family"], MODELS[folder]["image"], size).tokens == tokens
+
+
+def planned_as(folder: Path, machine: str = "", train: str = "", more: str = "", **how) -> list[dict]:
+    """The plan of a study of Qwen3-VL-8B that is not here."""
+    text = (
+        "model: {source: folder, name: Qwen3-VL-8B-Instruct, dtype: bfloat16}\n"
+        f"machine: {{accelerator: cuda, processes: 8, micro_batch: 2, {machine}}}\n"
+        f"train: {{batch: 16, max_length: 2048, steps: 10, taught_tokens: 0, {train}}}\n{more}"
+    )
+    return memory.plan(study_of(folder, text), **how)
+
+
+def by_setting(rows: list[dict]) -> dict[str, dict]:
+    """The rows of the training phase."""
+    return {row["setting"]: row for row in rows if row["stage"].startswith("train")}
+
+
+def test_sharding_lowers_what_it_shards(tmp_path):
+    rows = by_setting(planned_as(tmp_path, train="lora_r: 0"))
+    zero0, zero2, zero3 = (rows[f"zero {stage}, checkpointing"] for stage in (0, 2, 3))
+    assert zero2["optimizer"] == pytest.approx(zero0["optimizer"] / 8, rel=0.01)
+    assert zero2["gradients"] == pytest.approx(zero0["gradients"] / 8, rel=0.01)
+    assert zero2["weights"] == zero0["weights"]
+    assert zero3["weights"] == pytest.approx(zero0["weights"] / 8, rel=0.01)
+    assert zero3["total"] < zero2["total"] < zero0["total"]
+    assert rows["as written"]["activations"] > 10 * rows["checkpointing"]["activations"]
+
+
+def test_an_adapter_needs_no_reference_and_full_training_a_copy_unless_it_is_asked_ahead(tmp_path):
+    method = "method: dpo, lora_dropout: 0.0"
+    assert planned_as(tmp_path, train=method)[0]["reference"] == 0
+    live = "dpo: {cache_reference: false}"
+    full = planned_as(tmp_path, train=f"{method}, lora_r: 0", more=live)[0]
+    assert full["reference"] == pytest.approx(full["weights"])
+    assert planned_as(tmp_path, train=f"{method}, lora_r: 0")[0]["reference"] == 0
+
+
+def test_four_bits_shrink_the_language_part_alone(tmp_path):
+    rows = by_setting(planned_as(tmp_path))
+    saved = rows["as written"]["weights"] - rows["nf4, checkpointing"]["weights"]
+    assert saved == pytest.approx((2 - 0.516) * 6.946, rel=0.01)  # billions of weights in 36 layers
+
+
+@pytest.mark.parametrize("train", ["lora_r: 16", "lora_r: 0"])
+@pytest.mark.parametrize("card", [16, 24, 40, 80])
+def test_what_it_says_to_change_fits(tmp_path, train, card):
+    written = planned_as(tmp_path, train=train, gpu_gb=card)[0]
+    if written["fits"] == "yes":
+        assert written["change"] == ""
+        return
+    said = re.search(r"machine: \{(.*?)\}", written["change"])
+    if said is None:
+        assert "no number of GPUs" in written["change"]
+        return
+    quantized = ", quantize: nf4}" if "nf4" in written["change"] else "}"
+    changed = yaml.safe_load(f"{{{said[1]}}}")
+    text = (
+        f"model: {{source: folder, name: Qwen3-VL-8B-Instruct, dtype: bfloat16{quantized}\n"
+        f"machine: {json.dumps({'accelerator': 'cuda', 'processes': 8, 'micro_batch': 2, **changed})}\n"
+        f"train: {{batch: {max(16, changed.get('processes', 8))}, max_length: 2048, {train}}}\n"
+    )
+    assert memory.plan(study_of(tmp_path, text), gpu_gb=card)[0]["fits"] == "yes", written["change"]
+
+
+def test_the_table_shows_every_row_and_what_to_change(tmp_path):
+    rows = planned_as(tmp_path, gpu_gb=24)
+    text = memory.table(rows)
+    assert len(text.splitlines()) == 1 + len(rows) + 2 + sum(bool(row["change"]) for row in rows)
+    assert "A picture takes 64 tokens; 4 in a row 256 of its 2048." in text
+    short = memory.table(planned_as(tmp_path, tokens=200))
+    assert "4 in a row 256 of its 200; raise train.max_length above 256." in short
+    assert "train 1, sft does not fit: write machine: {micro_batch: 1" in text
+
+
+def test_a_model_of_unknown_size_says_where_to_put_it(tmp_path):
+    text = "model: {source: folder, name: Mystery-7B}"
+    with pytest.raises(UserError, match="Mystery-7B, and its sizes are not known; put its config.json"):
+        memory.plan(study_of(tmp_path, text))
+    folder = tmp_path / "Empty"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    text = f"model: {{source: folder, name: Empty}}\nmachine: {{models_folder: {tmp_path}}}"
+    with pytest.raises(UserError, match="holds no \\*.safetensors"):
+        memory.plan(study_of(tmp_path, text))
+
+
+def test_nothing_is_loaded_to_plan():
+    code = (
+        "import sys; from mmrc_helpers.study import memory; from mmrc_helpers.study.runs import load_study; "
+        "memory.plan(load_study('qwen3vl_8b').runs[-1]); print('torch' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout == "False\n"
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_studies_of_real_models_name_known_ones_and_hold_a_choice_among_pictures(name):
+    study = load_study(name)
+    for run in study.runs:
+        model, facts = run.params["model"], run.params["world"]["facts"]
+        assert model["source"] == "folder" and model["name"] in MODELS
+        known, side = MODELS[model["name"]], facts["image_size"]
+        tokens = cut(known["family"], known["image"], (side, side)).tokens
+        for phase in run.params["phases"]:
+            assert phase["max_length"] >= facts["options"] * tokens + 250  # and some words
+        memory.plan(run)
