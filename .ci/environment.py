@@ -74,7 +74,7 @@ def only_one(folder: Path):
 
 
 def make(folder: Path) -> None:
-    """An empty environment in which the package is found wherever the project's folder lies."""
+    """An empty environment in place of whatever lies there."""
     base = getattr(sys, "_base_executable", sys.executable)  # this may be the environment that goes
     for inside in folder.iterdir():
         shutil.rmtree(inside) if inside.is_dir() and not inside.is_symlink() else inside.unlink()
@@ -82,9 +82,6 @@ def make(folder: Path) -> None:
         [base, "-m", "venv", str(folder)],
         "Python lacks venv or ensurepip (Debian: apt-get install python3-venv), or the disk is full",
     )
-    (packages,) = (folder / "lib").glob("python*/site-packages")
-    if packages.resolve().is_relative_to(REPOSITORY):  # one elsewhere may serve several copies of the project
-        (packages / "mmrc_helpers.pth").write_text(f"{os.path.relpath(REPOSITORY, packages)}\n")
 
 
 def install(folder: Path, wanted: list[str]) -> None:
@@ -94,6 +91,16 @@ def install(folder: Path, wanted: list[str]) -> None:
     run([*pip, *wanted], "run the same command again; what was downloaded is kept in pip's cache")
     subprocess.run([*python, "-m", "compileall", "-qq", "-j", "0", str(folder / "lib")], capture_output=True)
     run([*python, __file__, "--check"], "see `pip config list`: a setting sends packages elsewhere")
+    place(folder)
+
+
+def place(folder: Path) -> None:
+    """Makes the package found there, relatively: wherever the project's folder is moved or copied to."""
+    (packages,) = (folder / "lib").glob("python*/site-packages")
+    for fixed in packages.glob("__editable__*mmrc_helpers*"):  # of an earlier set-up, which named one folder
+        fixed.unlink()
+    if packages.resolve().is_relative_to(REPOSITORY):  # one elsewhere may serve several copies of the project
+        (packages / "mmrc_helpers.pth").write_text(f"{os.path.relpath(REPOSITORY, packages)}\n")
 
 
 def check() -> int:

@@ -167,15 +167,16 @@ def part_means(answers: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*by, "part", *columns_of(intervals.NOT_MEASURED)])
 
 
-def calibration(answers: pd.DataFrame, by: Sequence[str], bins: int = 10) -> pd.DataFrame:
+def calibration(answers: pd.DataFrame, by: Sequence[str], bins: int = 8) -> pd.DataFrame:
     """Whether the probability of the favoured option is the share of the right ones. One row per combination
-    of `by` and filled bin of equal width: confidence, accuracy, low, high, n; and of the whole combination
-    `ece` (Guo et al. 2017: the mean distance of both, weighted by n) and `excess` (confidence − accuracy)."""
+    of `by` and bin of as many answers as any other: confidence, accuracy, low, high, n; and of the whole
+    combination `ece` (the mean distance of both, weighted by n; equal bins as Nguyen and O'Connor 2015) and
+    `excess` (confidence − accuracy)."""
     confidence = answers["logprobs"].map(lambda logprobs: float(np.exp(max(logprobs))))
     answers = answers.assign(confidence=confidence, right=answers["correct_logprob"].astype(float))
     rows = []
     for key, cell in answers.groupby(list(by), sort=False):
-        place = np.minimum((cell["confidence"] * bins).astype(int), bins - 1)
+        place = ((cell["confidence"].rank() - 0.5) / len(cell) * bins).astype(int)
         part = []
         for _, found in cell.groupby(place):
             right = accuracy(found, "right")

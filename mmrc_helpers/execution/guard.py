@@ -103,10 +103,11 @@ def _having(mark: bytes) -> list[int]:
 def _parent(pid: int) -> int | None:
     """The parent of a living process; None if there is no such process, or only its zombie."""
     try:
-        state, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
+        # Bytes: the name of somebody's process may be in any encoding, or cut off within a letter.
+        state, parent = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[:2]
     except OSError:
         return None
-    return None if state == "Z" else int(parent)
+    return None if state == b"Z" else int(parent)
 
 
 def descendants(ancestor: int) -> list[int]:

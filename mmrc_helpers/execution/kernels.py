@@ -12,7 +12,7 @@ import time
 from mmrc_helpers.execution import guard
 
 # What notebooks need and what takes long to load, as measured with `python -X importtime`.
-MODULES = ("ipykernel.kernelapp", "IPython.display", "pandas", "scipy.stats", "matplotlib.figure", "pyarrow")
+MODULES = ("ipykernel.kernelapp", "IPython.display", "pandas", "scipy.stats", "seaborn", "pyarrow.parquet")
 MODULES += (
     "matplotlib.backends.backend_agg",
     "matplotlib.backends.backend_pdf",

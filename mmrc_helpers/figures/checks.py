@@ -79,7 +79,7 @@ def _power(axes: Axes, power: pd.DataFrame) -> list[str]:
     axes.axhline(0.8, color="black", linestyle="--", linewidth=1)
     axes.set(xlabel="true accuracy", ylim=(0, 1.02), title="power to tell it from chance")
     axes.title.set_fontsize(11)
-    axes.legend(fontsize=8, frameon=False, loc="lower right")
+    axes.legend(fontsize=8, frameon=False, loc="center right")
     style.plain(axes)
     return words
 
@@ -113,8 +113,8 @@ def controls(table: pd.DataFrame, margin: float) -> Figure:
 
 def calibration(table: pd.DataFrame) -> Figure:
     """Reliability: the share of right answers against the probability of the favoured option, a panel per
-    variant and a line per `line`. table: columns variant, line, confidence, accuracy, low, high, n, ece,
-    excess."""
+    variant (with the errors in the order of the legend) and a line per `line`. table: columns variant, line,
+    confidence, accuracy, low, high, n, ece, excess."""
     import seaborn
 
     variants, names = (list(dict.fromkeys(table[column])) for column in ("variant", "line"))
@@ -133,17 +133,11 @@ def calibration(table: pd.DataFrame) -> Figure:
                 look = {"fmt": style.MARKERS[k], "color": style.COLOURS[k], "markersize": 5}
                 place = (part["confidence"], part["accuracy"], np.clip(spread, 0, None))
                 axes.errorbar(*place, capsize=2, linewidth=0.9, label=name, **look)
-                corner = {
-                    "transform": axes.transAxes,
-                    "ha": "right",
-                    "fontsize": 8,
-                    "color": style.COLOURS[k],
-                }
-                axes.text(0.98, 0.03 + 0.075 * k, f"ECE {part['ece'].iloc[0]:.2f}", **corner)
                 told.append(f"{variant}, {name}: ECE {part['ece'].iloc[0]:.2f}, too sure by "
                             f"{100 * part['excess'].iloc[0]:.0f} points")  # fmt: skip
+        errors = here.groupby("line", sort=False)["ece"].first().reindex(names).dropna()
         axes.set(xlim=(0.2, 1.02), xlabel="probability of the favoured option", ylabel="share right")
-        axes.set_title(variant, fontsize=11)
+        axes.set_title(f"{variant}\nECE {' / '.join(f'{error:.2f}' for error in errors)}", fontsize=11)
         style.share_axis(axes)
     style.legend(figure, panels)
     return style.described(figure, "Calibration of choices. " + "; ".join(told) + ".")

@@ -3,13 +3,15 @@ alternative text. Colours are Okabe and Ito's (told apart by the colour-blind); 
 repeat what they say, so that a figure can be read in grey print."""
 
 import io
+import shutil
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from matplotlib import rc_context
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.style import context
 
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, GREY = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#777777",
@@ -48,9 +50,11 @@ STYLES = {
 
 
 def style(name: str):
-    """Context in which figures are made and saved: `screen` or `print`. matplotlib's own `text.usetex` (in a
-    matplotlibrc) decides whether print sets its text with LaTeX."""
-    return rc_context(STYLES[name])
+    """Context in which figures are made and saved: `screen` or `print`, on matplotlib's own defaults: a
+    user's dark matplotlibrc would leave white labels on white ground. Of that file, only `text.usetex`
+    counts: where LaTeX is installed, it decides whether print sets its text with it."""
+    usetex = {"text.usetex": bool(rcParams["text.usetex"] and shutil.which("latex"))}
+    return context(["default", usetex, STYLES[name]])
 
 
 def image(figure: Figure):
@@ -67,7 +71,8 @@ def image(figure: Figure):
 
 def grid(panels: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
     """A figure of so many panels of width × height inches, at most five in a row."""
-    rows, columns = -(-panels // PANELS_PER_ROW), min(panels, PANELS_PER_ROW)
+    rows = -(-panels // PANELS_PER_ROW)
+    columns = -(-panels // rows)
     figure = Figure(figsize=(max(4.0, width * columns), height * rows + 0.5), layout="constrained")
     axes = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
     for spare in axes[panels:]:

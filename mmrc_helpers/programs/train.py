@@ -23,7 +23,9 @@ from mmrc_helpers.training.phase import (
     arguments_of,
     begin_exchange,
     check_lengths,
+    check_shards,
     start_again,
+    whole,
 )
 from mmrc_helpers.worlds import WORLDS, Data, World
 from mmrc_helpers.worlds.folder import read_data
@@ -42,15 +44,16 @@ def main(folder: Path) -> dict:
     processor = start_processor(folder, recipe)
     rows = rows_of(world, data, train, seed, processor)
     train = {**train, "steps": len(rows) // train["batch"]}
-    # ZeRO-3 takes effect with the arguments: what is loaded comes in shards, what is made here is made whole.
+    # ZeRO-3 begins with the exchange: what is loaded comes in shards, what is made here is made whole.
     model = start_model(folder, recipe, processor) if _is_new(recipe) else None
     arguments = arguments_of(folder, train, machine, seed)
-    begin_exchange(machine, arguments["use_cpu"])
+    held = begin_exchange(machine, arguments)  # noqa: F841  (while it lives)
     model = model or start_model(folder, recipe, processor)
     load.choose_attention(model, device)
     encoder = Encoder(processor, pictures_for(rows, source, processor, model, train, machine, device))
     tokens = tokens_of(rows, encoder)
     check_lengths(tokens, train["max_length"])
+    check_shards(tokens, encoder, machine)
     if worker.rank() == 0:
         write_samples(folder, rows, tokens, processor, world)
     watch = Watch(folder, recipe, model, processor, rows, tokens)
@@ -97,11 +100,12 @@ def answer_cost(processor) -> Callable[[Row], int]:
 def pictures_for(rows, source: Path, processor, model, train: Mapping, machine: Mapping, device):
     """The pictures of all rows: as features while the vision part is frozen, else as pixels."""
     names = sorted({name for row in rows for chat in chats_of(row) for name in pictures_of(chat.turns)})
-    frozen = train["freeze_vision"] and machine["zero"] != "3"  # whose shards come together only in a step
-    if train["freeze_vision"] and (vision := load.vision_part(model)) is not None:
-        vision.requires_grad_(False)
-    vision = load.base_model(model) if frozen else None
-    return open_pictures(Shards(source), names, processor, vision, device, *place_of(machine))
+    if not train["freeze_vision"]:
+        return open_pictures(Shards(source), names, processor)
+    vision = load.vision_part(model).requires_grad_(False)
+    with whole(vision):
+        seeing = load.base_model(model)
+        return open_pictures(Shards(source), names, processor, seeing, device, *place_of(machine))
 
 
 def tokens_of(rows: list[Row], encoder: Encoder) -> list[tuple[Tokens, ...]]:

@@ -1,4 +1,5 @@
-"""Which of many, and in what order: by hashes, so that more of them never change what was chosen before."""
+"""Which of many, and in what order. Choices go by hashes, so that with more to choose from earlier ones
+stay."""
 
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -19,3 +20,14 @@ def without_end(items: Sequence, seed: int) -> Iterator:
     while True:
         yield from random.Random(f"{seed}/epoch/{epoch}").sample(items, len(items))
         epoch += 1
+
+
+def permuted(text: str, rng: random.Random) -> str:
+    """The words of a text in another order; "" if there is none."""
+    words = text.split()
+    if len(set(words)) < 2:
+        return ""
+    mixed = words
+    while mixed == words:
+        mixed = rng.sample(words, len(words))
+    return " ".join(mixed)

@@ -13,12 +13,13 @@ import deepspeed
 import torch
 import trl.trainer.utils
 from accelerate.utils import broadcast_object_list
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainingArguments
 
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.execution import worker
 from mmrc_helpers.execution.machine import micro_batch
 from mmrc_helpers.models.encode import Encoder, Tokens
+from mmrc_helpers.models.features import Frozen
 from mmrc_helpers.store import files
 from mmrc_helpers.tasks.rows import Row
 from mmrc_helpers.training import checkpoints, rows_of_a_step
@@ -84,14 +85,33 @@ def arguments_of(folder: Path, train: Mapping, machine: Mapping, seed: int) -> d
     }
 
 
-def begin_exchange(machine: Mapping, use_cpu: bool) -> None:
-    """ZeRO-3 wants to know the processes when it loads a model, before the trainer introduces them; a single
-    process without DeepSpeed must not look like one of many, or it is wrapped for exchange with none."""
+def begin_exchange(machine: Mapping, arguments: Mapping) -> TrainingArguments:
+    """Introduces the processes to each other before the trainer does: ZeRO-3 wants to know them when it loads
+    a model, and does so in shards as long as what is returned here is kept. A single process without
+    DeepSpeed must not look like one of many, or it is wrapped for exchange with none."""
     if machine["deepspeed"]:
-        deepspeed.init_distributed("gloo" if use_cpu else "nccl")
+        deepspeed.init_distributed("gloo" if arguments["use_cpu"] else "nccl")
     elif worker.world_size() == 1:
         for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
             os.environ.pop(name, None)
+    return TrainingArguments(**arguments)
+
+
+def whole(part: torch.nn.Module):
+    """While it is entered, every process has all weights of a part whose shards ZeRO-3 spreads over them."""
+    return deepspeed.zero.GatheredParameters(list(part.parameters()))
+
+
+def check_shards(tokens: Sequence[tuple[Tokens, ...]], encoder: Encoder, machine: Mapping) -> None:
+    """UserError for rows with and without pictures while ZeRO-3 shards a vision part that runs in training:
+    processes whose pass shows no picture would never join those that gather it."""
+    seeing = {any(t.pictures for t in row) for row in tokens}
+    if machine["zero"] == "3" and len(seeing) > 1 and not isinstance(encoder.pictures, Frozen):
+        raise UserError(
+            "machine.zero: 3 shards the vision part, which rows without pictures never run, so that "
+            "processes would wait for each other for ever; write zero: 2, keep features "
+            "(train.freeze_vision: true, a larger machine.features_gb), or teach only rows with pictures"
+        )
 
 
 def check_lengths(tokens: Sequence[tuple[Tokens, ...]], limit: int) -> None:
@@ -179,11 +199,14 @@ class Metrics(TrainerCallback):
             [sum(len(t.ids_T) for t in row), sum(int(t.supervised_T.sum()) for t in row)] for row in tokens
         ]
         self.counts = torch.tensor(counts).cumsum(0)
+        self.written = self.step = 0  # tokens of answers that the model wrote itself, up to which step
 
     def on_train_begin(self, args, state, control, **kwargs):
         if state.is_world_process_zero:  # the steps since the checkpoint are done, and logged, again
-            rows = files.resume_jsonl(self.path)
-            files.write_jsonl(self.path, [row for row in rows if row["step"] <= state.global_step])
+            rows = [row for row in files.resume_jsonl(self.path) if row["step"] <= state.global_step]
+            files.write_jsonl(self.path, rows)
+            self.step = state.global_step
+            self.written = rows[-1]["supervised_tokens"] if rows and not self.counts[-1, 1] else 0
 
     def on_step_end(self, args, state, control, **kwargs):
         worker.progress(state.global_step, state.max_steps)
@@ -191,6 +214,10 @@ class Metrics(TrainerCallback):
     def on_log(self, args, state, control, logs=None, **kwargs):
         if state.is_world_process_zero and "loss" in logs and math.isfinite(logs["loss"]):
             seen, supervised = self.counts[min(state.global_step * self.batch, len(self.counts)) - 1].tolist()
+            if length := logs.get("completions/mean_length"):
+                rows = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
+                self.written += round(length * rows * (state.global_step - self.step))
+                self.step, supervised = state.global_step, self.written
             told = {
                 self.RENAMED.get(k, k.replace("/", "_")): v for k, v in logs.items() if k not in self.LEFT_OUT
             }

@@ -100,13 +100,16 @@ def test_calibration_compares_confidence_with_the_share_right():
     assert table.loc[0, "ece"] == pytest.approx(0.25) == table.loc[0, "excess"]
 
 
-def test_calibration_fills_bins_by_confidence():
+def test_calibration_fills_bins_evenly():
     answers = synthetic.study({"x": {"forward/choice": 1.0}}, seeds=(0,), people=40)
     cell = scores.pick(answers, population="novel", direction="forward", format="choice")
-    sure = [np.log([0.97, 0.01, 0.01, 0.01]).tolist()] * 20 + [np.log([0.4, 0.2, 0.2, 0.2]).tolist()] * 20
-    table = scores.calibration(cell.assign(logprobs=sure), ["variant"])
+    sure = [np.log([p, *[(1 - p) / 3] * 3]).tolist() for p in np.linspace(0.31, 0.7, 40)]
+    table = scores.calibration(cell.assign(logprobs=sure), ["variant"], bins=4)
+    assert table["n"].tolist() == [10] * 4 and table["confidence"].is_monotonic_increasing
+    assert table["ece"].iloc[0] == pytest.approx(1 - 0.505) == -table["excess"].iloc[0]
+    two = [np.log([0.97, 0.01, 0.01, 0.01]).tolist()] * 20 + [np.log([0.4, 0.2, 0.2, 0.2]).tolist()] * 20
+    table = scores.calibration(cell.assign(logprobs=two), ["variant"])
     assert table["confidence"].tolist() == pytest.approx([0.4, 0.97]) and table["n"].tolist() == [20, 20]
-    assert table["ece"].iloc[0] == pytest.approx(0.5 * 0.6 + 0.5 * 0.03)
 
 
 def test_gaps_are_paired_by_group_along_any_axis():

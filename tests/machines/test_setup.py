@@ -133,6 +133,19 @@ def test_a_copied_or_moved_folder_runs_its_own_code(project):
 
 
 @pytest.mark.slow
+def test_an_environment_of_the_earlier_kind_is_freed_from_its_place(project):
+    assert make(project).returncode == 0
+    (packages,) = (project / ".venv" / "lib").glob("python*/site-packages")
+    other = project.with_name("the original")
+    (other / "mmrc_helpers").mkdir(parents=True)
+    (other / "mmrc_helpers" / "__init__.py").touch()
+    (packages / "__editable__.mmrc_helpers-0.1.0.pth").write_text(f"{other}\n")
+    (packages / "mmrc_helpers.pth").unlink()
+    (project / ".venv" / "stamp").write_text("3735928559 2017")
+    assert not works(project) and make(project).returncode == 0 and works(project)
+
+
+@pytest.mark.slow
 def test_a_changed_version_is_installed_and_other_changes_are_not(project):
     assert make(project).returncode == 0
     (project / "pyproject.toml").write_text(f"{PROJECT}\n[tool.ruff]\nline-length = 99\n")

@@ -213,7 +213,7 @@ SITUATIONS += [pytest.param(prepare, id=name, marks=pytest.mark.slow) for name, 
 def test_a_study_ends_as_in_an_empty_account(place, tmp_path, prepare):
     write_study(place, "a: {}")
     write_notebook(place, "03_evaluate", [MAKE_STAGES, LOOK, FINISH])
-    write_notebook(place, "05_report", [REPORT.replace("too few people", "16 ± 2 → 中 − größer")])
+    write_notebook(place, "05_report_reversal", [REPORT.replace("too few people", "16 ± 2 → 中 − größer")])
     home = tmp_path / "home"
     home.mkdir()
     outer = {

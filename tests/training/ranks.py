@@ -5,16 +5,14 @@ import json
 import sys
 from pathlib import Path
 
-import deepspeed
 import torch
 from models.loaded import Toy
 from training.phases import MACHINE, TRAIN, defaults, phase_of, started, trainer_of
-from transformers import TrainingArguments
 
 from mmrc_helpers.models import load
 from mmrc_helpers.store import files
 from mmrc_helpers.store.pictures import Shards
-from mmrc_helpers.training.phase import arguments_of, begin_exchange
+from mmrc_helpers.training.phase import arguments_of, begin_exchange, whole
 
 
 def main(folder: Path) -> None:
@@ -23,11 +21,10 @@ def main(folder: Path) -> None:
     zero = told["machine"].get("zero", "none")
     config = files.read_json(files.REPOSITORY / "params" / f"zero{zero}.json") if zero != "none" else {}
     machine = {**defaults("base")["machine"], **MACHINE, **told["machine"], "deepspeed": config}
-    begin_exchange(machine, use_cpu=True)
     train = {**defaults("base")["train"], **TRAIN, **told["train"], "method": told["own"]}
-    held = TrainingArguments(**arguments_of(folder, train, machine, 0))  # under which ZeRO-3 loads in shards
+    held = begin_exchange(machine, arguments_of(folder, train, machine, 0))
     toy = Toy(told["family"], folder.parent / told["family"], Shards(folder.parent))
-    with deepspeed.zero.GatheredParameters(list(load.vision_part(toy.model).parameters())):
+    with whole(load.vision_part(toy.model)):
         assert toy.frozen.pictures.groups
     model = started(toy, train, toy.model)
     phase = phase_of(

@@ -6,6 +6,9 @@ import torch
 import trl.trainer.utils
 from training.phases import furthest, learned, phase_of, trained, trainer_of
 
+from mmrc_helpers.errors import UserError
+from mmrc_helpers.training.phase import check_shards
+
 
 @pytest.mark.parametrize("lora_r", [4, 0])
 def test_tokens_weigh_equally_however_the_batch_is_split(qwen, tmp_path, lora_r):
@@ -42,3 +45,12 @@ def test_only_places_with_a_label_are_scored_and_their_loss_is_the_models_own(to
     own = labels[:, 1:] >= 0
     expected = -logp[own].gather(1, labels[:, 1:][own][:, None]).mean()
     assert loss.item() == pytest.approx(expected.item(), abs=1e-5)
+
+
+def test_rows_without_pictures_are_refused_where_they_would_wait_for_ever(qwen, tmp_path):
+    phase = phase_of(qwen, tmp_path, "sft", steps=1)
+    sharded, whole = {**phase.machine, "zero": "3"}, {**phase.machine, "zero": "2"}
+    with pytest.raises(UserError, match="machine.zero: 3 shards the vision part"):
+        check_shards(phase.tokens, qwen.pixels, sharded)
+    check_shards(phase.tokens, qwen.pixels, whole)
+    check_shards(phase.tokens, qwen.frozen, sharded)

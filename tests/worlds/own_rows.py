@@ -4,6 +4,8 @@ import io
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import yaml
 from PIL import Image
 
@@ -24,6 +26,12 @@ def write(folder: Path, rows, name="rows.jsonl") -> Path:
     path = folder / name
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
+
+
+def write_parquet(rows: list[dict], path: Path | str) -> Path:
+    """Rows of texts as parquet."""
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return Path(path)
 
 
 def picture(folder: Path, name: str, color="red", mode="RGB", size=(12, 8)) -> str:

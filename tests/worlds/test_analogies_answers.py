@@ -7,10 +7,10 @@ import pytest
 from analogies_made import examples_made, examples_of, made
 
 from mmrc_helpers.errors import UserError
-from mmrc_helpers.worlds import tsv
 from mmrc_helpers.worlds.analogies import WORLD, words
 from mmrc_helpers.worlds.analogies.grading import legacy_option_right, legacy_right
-from mmrc_helpers.worlds.mixes import without_reasoning
+from mmrc_helpers.worlds.puzzles import tsv
+from mmrc_helpers.worlds.puzzles.mixes import without_reasoning
 
 
 def _check_gold(count: int) -> None:

@@ -14,9 +14,9 @@ from analogies_made import ASK, FACTS, TEACH, facts, made, puzzles_of
 from PIL import Image
 
 from mmrc_helpers.errors import UserError
-from mmrc_helpers.worlds import puzzles
 from mmrc_helpers.worlds.analogies import WORLD, draw, drawing, values, views, words
 from mmrc_helpers.worlds.drops import NOISES, noise_name
+from mmrc_helpers.worlds.puzzles import asking, making
 
 
 def _pixels(panel: values.Panel, side: int) -> np.ndarray:
@@ -71,7 +71,7 @@ def test_pictures_have_the_asked_size_and_few_bytes(picture):
     assert list(image.size) == picture and image.mode == "L"
     share = 25 if picture == [800, 900] else 10  # of three bytes a pixel, which prior work keeps
     assert len(file) < picture[0] * picture[1] * 3 / share
-    made = puzzles.made(facts(picture=picture), 0, views, draw)
+    made = making.made(facts(picture=picture), 0, views, draw)
     noise = Image.open(io.BytesIO(made.draw(made.pictures[noise_name(3)])))
     assert noise.size == image.size
 
@@ -91,7 +91,7 @@ def test_views_share_group_scene_and_lesson_and_differ_in_what_they_show():
         assert len({text.group, image.group, via.group, text.scene, image.scene, via.scene}) == 1
         assert [e.lesson.split("/")[1] for e in (text, image, via)] == FACTS["views"]
         assert not text.pictures and image.pictures == via.pictures == (text.group,)
-        assert text.truth["text"] in puzzles.spoken(text) and text.truth["text"] not in puzzles.spoken(image)
+        assert text.truth["text"] in making.spoken(text) and text.truth["text"] not in making.spoken(image)
         assert via.answer == f"{text.truth['text']}\n\n{image.answer}" and text.answer == image.answer
         assert WORLD.facets == ("task", "difficulty", "view", "cot", "drop", "rule")
         assert set(text.facets) == set(WORLD.facets)
@@ -130,8 +130,8 @@ def test_a_world_of_120000_is_made_at_once_and_read_where_asked():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"shape_sizes": [20, 30]}, "facts.shape_sizes: 2 values are too few; name at least 3"),
-        ({"line_types": ["ring", "ring", "falling", "rising"]}, "facts.line_types: ring comes twice"),
+        ({"shape_sizes": [20, 30]}, "analogies.shape_sizes: 2 values are too few; name at least 3"),
+        ({"line_types": ["ring", "ring", "falling", "rising"]}, "analogies.line_types: ring comes twice"),
         ({"style": "terse", "shape_sizes": [10, 18, 26, 34, 42, 50]}, "style terse has 5 words"),
         ({"picture": [48, 54]}, "48 x 54 pixels are too few"),
         ({"picture": [1000, 300]}, "leave panels small"),
@@ -147,12 +147,12 @@ def test_a_tokenizer_hears_every_word():
         heard = "\n".join(WORLD.sentences(facts(style=style), 0))
         for named in words.names_of(values.room_of(FACTS), style).values():
             for word in named.values():
-                assert puzzles.digits_apart(word) in heard
+                assert asking.digits_apart(word) in heard
         assert not any(len(number) > 1 for number in re.findall(r"[0-9]+", heard))
 
 
 def test_too_few_test_instances_are_named():
-    with pytest.raises(UserError, match="facts.test.hard"):
+    with pytest.raises(UserError, match="the world's test.hard"):
         WORLD.ask(made(test={"simple": 6, "medium": 0, "hard": 0}), ASK, TEACH)
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from own_rows import COLORS, facts, loaded, numbered, picture, pixel, png, words, write
+from own_rows import COLORS, facts, loaded, numbered, picture, pixel, png, words, write, write_parquet
 from PIL import Image
 
 from mmrc_helpers.errors import UserError
@@ -14,7 +14,7 @@ from mmrc_helpers.store.pictures import Shards, write_shards
 from mmrc_helpers.tasks.example import question
 from mmrc_helpers.worlds import Data
 from mmrc_helpers.worlds.files import WORLD
-from mmrc_helpers.worlds.files.writing import from_rows, write_parquet
+from mmrc_helpers.worlds.files.writing import from_rows
 
 # --- kinds of files ----------------------------------------------------------------------------------------
 

@@ -7,11 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from own_rows import write_parquet
 from PIL import Image
 
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.worlds.files import WORLD
-from mmrc_helpers.worlds.files.writing import write_parquet
 
 DEFAULTS = yaml.safe_load(
     (Path(__file__).parents[2] / "params" / "worlds" / "files.yaml").read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from own_rows import ASK, ROOT, TEACH, facts, loaded, numbered, words, write
+from own_rows import ASK, ROOT, TEACH, facts, loaded, numbered, words, write, write_parquet
 
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.tasks.example import question
@@ -14,7 +14,6 @@ from mmrc_helpers.worlds import Data
 from mmrc_helpers.worlds.files import WORLD
 from mmrc_helpers.worlds.files.pairs import build_pairs
 from mmrc_helpers.worlds.files.templates import has_template, taken_off
-from mmrc_helpers.worlds.files.writing import write_parquet
 
 REAL = ROOT.parent / "shared" / "data" / "reasoning_pairs.parquet"
 

@@ -312,15 +312,15 @@ def test_a_text_says_what_lies_in_each_cell():
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"facts__rows": [12, 8]}, "facts.rows"),
-        ({"facts__columns": [8, 30]}, "facts.columns"),
-        ({"facts__objects__hard": [2, 40]}, "facts.objects.hard"),
-        ({"facts__obstacle_pool": 3}, "facts.obstacle_kinds.hard"),
-        ({"facts__states__simple": [10]}, "facts.states.simple"),
-        ({"facts__picture": [50, 1000]}, "facts.picture"),
-        ({"facts__picture": [50]}, "facts.picture"),
-        ({"facts__rows": []}, "facts.rows"),
-        ({"facts__views": []}, "facts.views"),
+        ({"facts__rows": [12, 8]}, "grids.rows"),
+        ({"facts__columns": [8, 30]}, "grids.columns"),
+        ({"facts__objects__hard": [2, 40]}, "grids.objects.hard"),
+        ({"facts__obstacle_pool": 3}, "grids.obstacle_kinds.hard"),
+        ({"facts__states__simple": [10]}, "grids.states.simple"),
+        ({"facts__picture": [50, 1000]}, "grids.picture"),
+        ({"facts__picture": [50]}, "grids.picture"),
+        ({"facts__rows": []}, "grids.rows"),
+        ({"facts__views": []}, "grids.views"),
     ],
 )
 def test_sizes_that_cannot_be_made_are_named(changes, said):

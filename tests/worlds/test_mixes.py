@@ -9,7 +9,8 @@ from puzzle_facts import sections
 
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.tasks.example import Example
-from mmrc_helpers.worlds import Data, mixes
+from mmrc_helpers.worlds import Data
+from mmrc_helpers.worlds.puzzles import mixes
 
 TEXT, IMAGE, VIA = "simple/text", "simple/image", "simple/image_via_text"
 HARD, MEDIUM = "hard/text", "medium/text"

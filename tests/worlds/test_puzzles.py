@@ -15,7 +15,7 @@ from mmrc_helpers.errors import UserError
 from mmrc_helpers.tasks.example import example_line, read_examples
 from mmrc_helpers.worlds import INVALID, Data
 from mmrc_helpers.worlds.drops import NOISES, noise_name
-from mmrc_helpers.worlds.puzzles import split_of
+from mmrc_helpers.worlds.puzzles.making import split_of
 
 NAMES = ("tables", "grids")
 worlds = pytest.mark.parametrize("name", NAMES)

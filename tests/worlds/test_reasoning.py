@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from own_rows import write_parquet
 
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.tasks.example import example_line, read_examples
 from mmrc_helpers.worlds import Data
 from mmrc_helpers.worlds.files import WORLD as FILES
-from mmrc_helpers.worlds.files.writing import write_parquet
 from mmrc_helpers.worlds.reasoning import WORLD, problem_of, sample_rows
 from mmrc_helpers.worlds.reasoning.families import (
     DIRECTIONS,
@@ -27,7 +27,7 @@ from mmrc_helpers.worlds.reasoning.families import (
 
 PARAMS = Path(__file__).parents[2] / "params" / "worlds"
 DEFAULTS = yaml.safe_load((PARAMS / "reasoning.yaml").read_text(encoding="utf-8"))
-FACTS = {**DEFAULTS["facts"], "difficulty": [1, 2, 3], "train": 420, "test": 84}
+FACTS = {**DEFAULTS["facts"], "difficulties": [1, 2, 3], "train": 420, "test": 84}
 TEACH, ASK = DEFAULTS["teach"], DEFAULTS["ask"]
 
 
@@ -206,7 +206,7 @@ def test_a_family_that_is_used_up_is_one_sentence():
     with pytest.raises(
         UserError, match="reasoning.train: 3000 problems.*no new ones of modular at difficulty 1"
     ):
-        list(problems({**FACTS, "families": ["modular"], "difficulty": [1], "train": 3000}, 0, "train"))
+        list(problems({**FACTS, "families": ["modular"], "difficulties": [1], "train": 3000}, 0, "train"))
 
 
 def test_every_cell_is_asked_equally_often(data):
@@ -244,7 +244,7 @@ def _asked(chat) -> str:
 
 
 def test_teaching_shows_the_taught_directions_families_and_levels_only(data):
-    teach = {**TEACH, "directions": ["inverse"], "families": ["sums", "chains"], "difficulty": [2]}
+    teach = {**TEACH, "directions": ["inverse"], "families": ["sums", "chains"], "difficulties": [2]}
     chats = list(islice(WORLD.teach(data, teach, 0), 200))
     shown = {(c.examples[0].facets["direction"], c.examples[0].facets["family"]) for c in chats}
     assert shown == {("inverse", "sums"), ("inverse", "chains")}

@@ -305,22 +305,25 @@ def test_pictures_differ_by_every_value_and_every_mark():
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"facts__products": 5}, "facts.readout.rows: 12 rows"),
-        ({"facts__picture": [40, 40]}, "facts.picture"),
-        ({"facts__tasks": ["consecutive"], "facts__consecutive__hard": [25, 60]}, "facts.consecutive.hard"),
-        ({"facts__tasks": ["consecutive"], "facts__consecutive__simple": [0, 5]}, "facts.consecutive.simple"),
-        ({"facts__readout__rows": [9, 7]}, "facts.readout.rows"),
-        ({"facts__readout__columns": []}, "facts.readout.columns"),
+        ({"facts__products": 5}, "tables.readout.rows: 12 rows"),
+        ({"facts__picture": [40, 40]}, "tables.picture"),
+        ({"facts__tasks": ["consecutive"], "facts__consecutive__hard": [25, 60]}, "tables.consecutive.hard"),
+        (
+            {"facts__tasks": ["consecutive"], "facts__consecutive__simple": [0, 5]},
+            "tables.consecutive.simple",
+        ),
+        ({"facts__readout__rows": [9, 7]}, "tables.readout.rows"),
+        ({"facts__readout__columns": []}, "tables.readout.columns"),
         (
             {"facts__readout__rows": [3, 3], "facts__readout__columns": [3, 3]},
-            "facts.readout.simple.random: no path of 3, 4 pieces",
+            "tables.readout.simple.random: no path of 3, 4 pieces",
         ),
-        ({"facts__tasks": []}, "facts.tasks"),
-        ({"facts__views": ["text", "text"]}, "facts.views"),
-        ({"facts__picture": []}, "facts.picture"),
+        ({"facts__tasks": []}, "tables.tasks"),
+        ({"facts__views": ["text", "text"]}, "tables.views"),
+        ({"facts__picture": []}, "tables.picture"),
         (
             {"facts__readout__hard": {"random": [], "sine": [], "spiral": [], "compose": []}},
-            "facts.readout.hard",
+            "tables.readout.hard",
         ),
     ],
 )

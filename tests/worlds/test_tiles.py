@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmrc_helpers.worlds import tiles
+from mmrc_helpers.worlds.puzzles import tiles
 
 GREYS = bytes(level for index in range(16) for level in (index * 17,) * 3)
 

@@ -12,7 +12,7 @@ from puzzle_facts import sections
 
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.worlds import INVALID
-from mmrc_helpers.worlds.tsv import GRID_COLUMNS, read_tsv, write_tsv
+from mmrc_helpers.worlds.puzzles.tsv import GRID_COLUMNS, read_tsv, write_tsv
 
 worlds = pytest.mark.parametrize("name", ["tables", "grids"])
 views = pytest.mark.parametrize("view", ["text", "image"])

@@ -89,8 +89,8 @@ def part(found: cells.Split, evidence: Evidence, variant: str, format: str) -> P
     if not measured:
         return Part(INCONCLUSIVE, f"{INCONCLUSIVE}: the reverse cell was not asked", tuple(failed), checked)
     if failed:
-        lacking = f"{len(failed)} gate{'s' * (len(failed) > 1)} failed"
-        return Part(INCONCLUSIVE, f"{INCONCLUSIVE}: {lacking}", (*failed, *told), checked)
+        names = "; ".join(gate.gate for gate in checked if not gate.passed)
+        return Part(INCONCLUSIVE, f"{INCONCLUSIVE}: gates failed ({names})", (*failed, *told), checked)
     untrained = cells.of(found, evidence.untrained)
     taught = evidence.taught.get(variant, cells.CELLS)
     name, said = _bound(ours, untrained, taught, format)

@@ -7,20 +7,22 @@ show the relation on different attributes. Grading is strict: the whole block of
 from collections import Counter
 from collections.abc import Iterator
 
-from mmrc_helpers.worlds import Data, puzzles
+from mmrc_helpers.worlds import Data
 from mmrc_helpers.worlds.analogies.grading import grade
 from mmrc_helpers.worlds.analogies.misses import alternatives, miss
 from mmrc_helpers.worlds.analogies.values import HELD_OUT
 from mmrc_helpers.worlds.analogies.verify import solve
 from mmrc_helpers.worlds.analogies.views import content, draw, problems, views, words_of
 from mmrc_helpers.worlds.analogies.words import blocks
+from mmrc_helpers.worlds.puzzles import puzzle_world
+from mmrc_helpers.worlds.puzzles.asking import promised
 
 
 def promises(data: Data) -> Iterator[tuple[str, int, int]]:
     """What holds in every puzzle world; that a solver who sees the words alone finds every block, which it
     refuses where a row of panels follows a second rule; that rules keep to their difficulty; and that each
     place of the right option is a quarter, within five deviations."""
-    yield from puzzles.promised(data, grade, content)
+    yield from promised(data, grade, content)
     instances = {example.group: example for example in data.examples}
     solved = sum(solve(e.truth["text"], e.truth["style"]) == e.truth["block"] for e in instances.values())
     yield "puzzles solved from their words alone", solved, len(instances)
@@ -35,7 +37,7 @@ def promises(data: Data) -> Iterator[tuple[str, int, int]]:
     yield "options right more or less often than a quarter", off, 0
 
 
-WORLD = puzzles.puzzle_world(
+WORLD = puzzle_world(
     facets=("rule",),
     views=views,
     draw=draw,

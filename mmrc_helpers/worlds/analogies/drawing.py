@@ -11,7 +11,7 @@ from math import cos, pi, sin
 from PIL import Image, ImageDraw
 
 from mmrc_helpers.worlds.analogies.values import Panel
-from mmrc_helpers.worlds.tiles import font
+from mmrc_helpers.worlds.puzzles.tiles import font
 
 UNITS = 160  # a panel's side in the units of shape sizes and line widths; facts: arXiv 2501.02669
 STROKE, OUTLINE = 4, 2  # widths of lines and of the outline of shapes, in these units

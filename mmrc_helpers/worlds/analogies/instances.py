@@ -28,7 +28,7 @@ from mmrc_helpers.worlds.analogies.values import (
     Rule,
 )
 from mmrc_helpers.worlds.analogies.words import panel_line
-from mmrc_helpers.worlds.puzzles import Place, drawn, split_of
+from mmrc_helpers.worlds.puzzles.making import Place, drawn, split_of
 
 TRIES = 2000  # of panels for one choice of rules; about 3 are needed
 

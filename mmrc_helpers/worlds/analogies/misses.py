@@ -8,7 +8,7 @@ from mmrc_helpers.tasks.example import Example
 from mmrc_helpers.worlds.analogies.grading import Block, gold_block, style_of
 from mmrc_helpers.worlds.analogies.values import RULES
 from mmrc_helpers.worlds.analogies.words import STYLES, Style, block_text, blocks
-from mmrc_helpers.worlds.puzzles import reordered
+from mmrc_helpers.worlds.puzzles.asking import reordered
 
 
 def miss(example: Example, rng: random.Random) -> str:

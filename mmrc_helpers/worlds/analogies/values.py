@@ -17,9 +17,6 @@ ITEM = {"line": ("type", "color"), "shape": ("type", "color", "size", "position"
 PLACES = tuple(product(range(3), repeat=2))  # (row, column), counted from the top left
 SHIFTS = ((0, 1), (1, 0), (1, 1))  # the steps of a progression of positions, modulo 3
 
-LINE_TYPES = ("falling", "rising", "horizontal", "vertical", "diamond", "ring",
-              "vee-up", "vee-left", "vee-down", "vee-right")  # fmt: skip
-SHAPE_TYPES = ("circle", "rectangle", "triangle", "pentagon", "hexagon")
 
 # A number of shapes is one value, so the relations between sets say nothing about it.
 RULES: tuple[Rule, ...] = tuple(

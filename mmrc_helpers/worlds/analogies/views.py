@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 from mmrc_helpers.tasks.example import Example
 from mmrc_helpers.worlds.analogies import drawing
@@ -17,40 +18,25 @@ from mmrc_helpers.worlds.analogies.words import (
     puzzle_text,
     question_of,
 )
-from mmrc_helpers.worlds.puzzles import Place, name_of
-
-TASK = "analogies"
+from mmrc_helpers.worlds.puzzles.asking import views_of
+from mmrc_helpers.worlds.puzzles.making import Place
 
 
 def views(facts: Mapping, seed: int, place: Place) -> tuple[Example, ...]:
     """The examples of the puzzle at this place, one for each of facts.views."""
-    room, style, name = room_of(facts), facts["style"], name_of(place)
+    room, style = room_of(facts), facts["style"]
     puzzle, names = puzzle_of(room, seed, place, facts["fair"]), names_of(room, style)
     text = puzzle_text(puzzle, style, names)
     block = block_text(puzzle.rules, puzzle.option_rules, puzzle.answer, style)
-    facets = {"task": TASK, "difficulty": place[0], "cot": "yes", "drop": "none"}
-    rule = " ".join(puzzle.option_rules[puzzle.answer])
-    return tuple(
-        Example(
-            id=f"{name}-{view}",
-            group=name,
-            split=place[1],
-            prompt=_prompt(text, style, view, name, facts["transcribe_on_request"]),
-            answer=answer_text(puzzle, style, names, view == "image_via_text"),
-            facets={**facets, "view": view, "rule": rule},
-            truth={"style": style, "text": text, "block": block},
-            lesson=f"{place[0]}/{view}",
-            scene=name,
-        )
-        for view in facts["views"]
+    return views_of(
+        facts,
+        place,
+        text,
+        partial(question_of, style),
+        partial(answer_text, puzzle, style, names),
+        {"style": style, "text": text, "block": block},
+        {"task": "analogies", "rule": " ".join(puzzle.option_rules[puzzle.answer])},
     )
-
-
-def _prompt(text: str, style: str, view: str, name: str, on_request: bool) -> tuple[tuple[str, str], ...]:
-    question = question_of(view, style, on_request and view == "image_via_text")
-    if view == "text":
-        return (("text", f"{text}\n\n{question}"),)
-    return (("image", name), ("text", question))
 
 
 def draw(facts: Mapping, seed: int, place: Place) -> bytes:
@@ -76,16 +62,16 @@ def problems(facts: Mapping, phases: Sequence[Mapping] = ()) -> Iterator[str]:
     for name, fewest in FEWEST.items():
         values = facts[name]
         if repeated := [value for value, times in Counter(values).items() if times > 1]:
-            yield f"facts.{name}: {repeated[0]} comes twice; name each value once"
+            yield f"analogies.{name}: {repeated[0]} comes twice; name each value once"
         elif len(values) < fewest:
-            yield f"facts.{name}: {len(values)} values are too few; name at least {fewest}"
+            yield f"analogies.{name}: {len(values)} values are too few; name at least {fewest}"
         elif facts["style"] == "terse" and len(values) > MOST.get(name, len(values)):
-            yield f"facts.{name}: style terse has {MOST[name]} words; name fewer values or choose style full"
+            yield f"analogies.{name}: style terse has {MOST[name]} words; name fewer values or take full"
     width, height = facts["picture"]
     if min(width, height) < 64:
-        yield f"facts.picture: {width} x {height} pixels are too few to tell shapes apart; give at least 64"
+        yield f"analogies.picture: {width} x {height} pixels are too few to tell shapes apart; give 64"
     if height > 2 * width or width > 2 * height:
-        yield f"facts.picture: {width} x {height} pixels leave panels small; near 8 x 9 fits best"
+        yield f"analogies.picture: {width} x {height} pixels leave panels small; near 8 x 9 fits best"
 
 
 def words_of(facts: Mapping) -> Iterator[str]:

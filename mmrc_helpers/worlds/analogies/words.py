@@ -116,7 +116,7 @@ def names_of(room: Room, style: str) -> Names:
     }
 
 
-def question_of(view: str, style: str, transcribe: bool) -> str:
+def question_of(style: str, view: str, transcribe: bool) -> str:
     """The question about the text above or the picture."""
     if style == "terse":
         return "write , which" if transcribe else "which"

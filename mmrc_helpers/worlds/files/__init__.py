@@ -11,7 +11,7 @@ from PIL import Image
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.tasks import parsing
 from mmrc_helpers.tasks.example import Example, Turn, as_turns, pictures_of, question
-from mmrc_helpers.tasks.orders import without_end
+from mmrc_helpers.tasks.orders import permuted, without_end
 from mmrc_helpers.tasks.rows import Chat, Pair
 from mmrc_helpers.worlds import INVALID, Data, Grade, Made, World
 from mmrc_helpers.worlds.files import demo, loading
@@ -135,7 +135,7 @@ def _worse_context(example: Example) -> tuple[Turn, ...]:
     """What a rejected side stands behind: its own context if only the contexts differ."""
     if "rejected" in example.truth:
         return question(example)
-    return _needed(example, "other", "teach.sides: rejected")
+    return _needed(example, "other", "train.teach.sides: rejected")
 
 
 def pairs(data: Data, teach: Mapping, seed: int, contrast: str) -> Iterator[Pair]:
@@ -171,7 +171,7 @@ def _taught(data: Data, teach: Mapping) -> list[Example]:
     found = [e for e in data.examples if e.split == "train"
              and (not directions or e.facets["direction"] in directions)]  # fmt: skip
     if not found:
-        raise UserError(f"files.teach.directions: no training row has the direction {', '.join(directions)}")
+        raise UserError(f"train.teach.directions: no training row has the direction {', '.join(directions)}")
     return found
 
 
@@ -187,16 +187,12 @@ def alternatives(example: Example, data: Data) -> dict[str, str]:
         found["rejected"] = example.truth["rejected"]
     drawn = rng.choices(data.examples, k=16)
     other = next((e.answer for e in drawn if e.answer not in found.values()), "")
-    words = found["right"].split()
     if other:
         found["other"] = other
-    if len(set(words)) > 1:
-        mixed = words
-        while mixed == words:
-            mixed = rng.sample(words, len(words))
-        found["permuted"] = " ".join(mixed)
+    if mixed := permuted(found["right"], rng):
+        found["permuted"] = mixed
     pool = [word for e in drawn for word in e.answer.split()]
-    return found | {"random": " ".join(rng.choices(pool, k=len(words)))}
+    return found | {"random": " ".join(rng.choices(pool, k=len(found["right"].split())))}
 
 
 # --- what must hold ----------------------------------------------------------------------------------------

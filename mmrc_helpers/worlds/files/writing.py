@@ -1,5 +1,4 @@
-"""Rows that are in memory become files that the world of files reads: JSONL with its pictures beside it, or
-parquet."""
+"""Rows that are in memory become files that the world of files reads: JSONL with its pictures beside it."""
 
 import hashlib
 import json
@@ -38,17 +37,6 @@ def from_rows(rows: Sequence[Mapping], folder: Path | str) -> Path:
         _save(folder / name, lambda part, kept=kept: kept.save(part, format="PNG"))
     path = folder / "rows.jsonl"
     _save(path, lambda part: part.write_text("".join(lines), encoding="utf-8"))
-    return path
-
-
-def write_parquet(rows: Sequence[Mapping], path: Path | str) -> Path:
-    """Writes rows of texts as parquet and returns the path."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _save(path, lambda part: pq.write_table(pa.Table.from_pylist(list(rows)), part))
     return path
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from mmrc_helpers.tasks.example import Example
-from mmrc_helpers.worlds import Data, puzzles
+from mmrc_helpers.worlds import Data
 from mmrc_helpers.worlds.grids.drawing import draw
 from mmrc_helpers.worlds.grids.grading import STEPS, grade, replay
 from mmrc_helpers.worlds.grids.instances import (
@@ -21,6 +21,7 @@ from mmrc_helpers.worlds.grids.instances import (
     problems,
 )
 from mmrc_helpers.worlds.grids.words import blocks, views
+from mmrc_helpers.worlds.puzzles import asking, puzzle_world
 
 
 def alternatives(example: Example, data: Data) -> Mapping[str, str]:
@@ -31,7 +32,7 @@ def alternatives(example: Example, data: Data) -> Mapping[str, str]:
         "right": example.answer,
         "wrong": miss(example, rng),
         "format_only": _refilled(example.answer, rng),
-        "random": puzzles.reordered(example.answer, rng),
+        "random": asking.reordered(example.answer, rng),
     }
 
 
@@ -58,7 +59,7 @@ def _refilled(text: str, rng: random.Random) -> str:
 def promises(data: Data) -> Iterator[tuple[str, int, int]]:
     """What holds in every puzzle world; and starts lie above and left of the middle as often as below and
     right, within five deviations and a hundredth."""
-    yield from puzzles.promised(data, grade, lambda example: content(example.truth))
+    yield from asking.promised(data, grade, lambda example: content(example.truth))
     grids = {example.group: [row.split(" ") for row in example.truth["grid"]] for example in data.examples}
     off = 0
     for axis in (0, 1):
@@ -79,7 +80,7 @@ def words_of(facts: Mapping) -> tuple[str, ...]:
     return (*objects, *obstacles, *letters, *STEPS, "S", "D", "O")
 
 
-WORLD = puzzles.puzzle_world(
+WORLD = puzzle_world(
     views=views,
     draw=draw,
     words=words_of,

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mmrc_helpers.worlds import tiles
 from mmrc_helpers.worlds.grids.instances import (
     DESTINATION_NAME,
     EMPTY_NAME,
@@ -15,7 +14,8 @@ from mmrc_helpers.worlds.grids.instances import (
     Grid,
     sample,
 )
-from mmrc_helpers.worlds.puzzles import Place
+from mmrc_helpers.worlds.puzzles import tiles
+from mmrc_helpers.worlds.puzzles.making import Place
 
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 PLAIN, BLUE, GREEN = 0, tiles.LEVELS, 2 * tiles.LEVELS  # where each ramp starts

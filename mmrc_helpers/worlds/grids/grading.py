@@ -16,6 +16,7 @@ from mmrc_helpers.worlds.grids.instances import (
     START_NAME,
 )
 from mmrc_helpers.worlds.grids.words import INTRO, RECORD
+from mmrc_helpers.worlds.puzzles.grading import cells_alike, is_transcribed_as_asked
 
 STEPS = {"up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1)}
 MOVE = "(up|down|left|right)"
@@ -57,10 +58,10 @@ def grade(example: Example, text: str) -> Grade:
         return Grade(INVALID, False, dict.fromkeys(names, 0.0))
     grid = [row.split(" ") for row in truth["grid"]]
     found = {
-        "format": float((said.states > 0 or not reasons) and _transcribed_as_asked(said, view)),
+        "format": float((said.states > 0 or not reasons) and is_transcribed_as_asked(said.grid, view)),
         **replay(grid, said.moves),
         "reading": sum(_holds(grid, *claim) for claim in said.claims) / max(1, len(said.claims)),
-        "transcription": _transcription(said.grid, grid),
+        "transcription": cells_alike(said.grid, grid),
     }
     right = all(found[name] == 1 for name in ("format", "legal", "objects", "reaches"))
     return Grade(" ".join(said.moves), right, {name: found[name] for name in names})
@@ -101,23 +102,6 @@ def _holds(grid: list[list[str]], row: int, column: int, what: str) -> bool:
     if what == "outside" or not inside:
         return what == "outside" and not inside
     return grid[row][column] not in OBSTACLES if what == "free" else grid[row][column] == what
-
-
-def _transcribed_as_asked(said: Said, view: str) -> bool:
-    """A text is not written down again; a picture may be, and must be where it is asked."""
-    if view == "text":
-        return said.grid is None
-    return said.grid is not None if view == "image_via_text" else True
-
-
-def _transcription(said: list[list[str]] | None, grid: list[list[str]]) -> float:
-    """Share of the cells that the transcription has in their places."""
-    if said is None:
-        return 0.0
-    pairs = [
-        {(r, c): name for r, row in enumerate(rows) for c, name in enumerate(row)} for rows in (said, grid)
-    ]
-    return sum(pairs[0].get(cell) == name for cell, name in pairs[1].items()) / len(pairs[0] | pairs[1])
 
 
 # --- what was said ------------------------------------------------------------------------------------------

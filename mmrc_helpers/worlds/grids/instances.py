@@ -4,10 +4,10 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from mmrc_helpers.worlds import puzzles
 from mmrc_helpers.worlds.grids import search
 from mmrc_helpers.worlds.grids.search import DESTINATION, EMPTY, OBJECT, START, Cell, State
-from mmrc_helpers.worlds.puzzles import Place, drawn, split_of
+from mmrc_helpers.worlds.puzzles import making
+from mmrc_helpers.worlds.puzzles.making import Place, drawn, split_of
 
 # The first of each pool are told apart in the smallest pictures.
 OBJECTS = {
@@ -137,9 +137,9 @@ def content(truth: Mapping) -> str:
 
 def problems(facts: Mapping, phases: Sequence[Mapping] = ()) -> Iterator[str]:
     """What in `facts` cannot be made."""
-    yield from (found := list(puzzles.problems(facts)))
+    yield from (found := list(making.problems("grids", facts)))
     limits = {name: (facts[name], 2, len(LETTERS)) for name in ("rows", "columns")}
-    for difficulty in puzzles.used(facts):
+    for difficulty in making.used(facts):
         limits[f"objects.{difficulty}"] = (facts["objects"][difficulty], 0, facts["object_pool"])
         limits[f"obstacle_kinds.{difficulty}"] = (
             facts["obstacle_kinds"][difficulty],
@@ -148,12 +148,12 @@ def problems(facts: Mapping, phases: Sequence[Mapping] = ()) -> Iterator[str]:
         )
         limits[f"states.{difficulty}"] = (facts["states"][difficulty], 1, 10**6)
     for name, (value, least, most) in limits.items():
-        if not puzzles.is_range(value, least, most):
+        if not making.is_range(value, least, most):
             found.append(name)
-            yield f"facts.{name}: {value} is no range; give the least and the most, {least} to {most}"
+            yield f"grids.{name}: {value} is no range; give the least and the most, {least} to {most}"
     if found:
         return
     width, height = facts["picture"]
     rows, columns = facts["rows"][1], facts["columns"][1]
     if width < 6 * (columns + 1) or height < 6 * (rows + 1):
-        yield f"facts.picture: {width} x {height} pixels do not hold {rows} rows of {columns}, 6 pixels each"
+        yield f"grids.picture: {width} x {height} pixels do not hold {rows} rows of {columns}, 6 pixels each"

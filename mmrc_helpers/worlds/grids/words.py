@@ -2,11 +2,13 @@
 gives every refused move with its reason, `terse` only where the search stands and what it does."""
 
 from collections.abc import Mapping
+from functools import partial
 
 from mmrc_helpers.tasks.example import Example
 from mmrc_helpers.worlds.grids.instances import LETTERS, Grid, pools, sample, truth
 from mmrc_helpers.worlds.grids.search import CLOSED, LATER, MOVES, Cell, State
-from mmrc_helpers.worlds.puzzles import Place, name_of
+from mmrc_helpers.worlds.puzzles.asking import views_of
+from mmrc_helpers.worlds.puzzles.making import Place
 
 # What stands before a transcription and before the record of the search; the parser looks for them.
 INTRO = {"full": "The grid as text:", "terse": "grid"}
@@ -15,31 +17,16 @@ RECORD = {"full": "Depth-first search, nearest cell to the goal first:", "terse"
 
 def views(facts: Mapping, seed: int, place: Place) -> tuple[Example, ...]:
     """The examples of the grid at this place, one for each of facts.views."""
-    grid, name = sample(facts, seed, place), name_of(place)
-    kept = {**truth(grid), "style": facts["style"]}
-    facets = {"task": "navigation", "difficulty": place[0], "cot": "yes", "drop": "none"}
-    return tuple(
-        Example(
-            id=f"{name}-{view}",
-            group=name,
-            split=place[1],
-            prompt=_prompt(grid, facts, view, name),
-            answer=answer(grid, facts["style"], view == "image_via_text"),
-            facets={**facets, "view": view},
-            truth=kept,
-            lesson=f"{place[0]}/{view}",
-            scene=name,
-        )
-        for view in facts["views"]
+    grid, style = sample(facts, seed, place), facts["style"]
+    return views_of(
+        facts,
+        place,
+        text(grid.names, style),
+        partial(question, facts),
+        partial(answer, grid, style),
+        {**truth(grid), "style": style},
+        {"task": "navigation"},
     )
-
-
-def _prompt(grid: Grid, facts: Mapping, view: str, name: str) -> tuple[tuple[str, str], ...]:
-    transcribe = view == "image_via_text" and facts["transcribe_on_request"]
-    words = question(facts, view, transcribe)
-    if view == "text":
-        return (("text", f"{text(grid.names, facts['style'])}\n\n{words}"),)
-    return (("image", name), ("text", words))
 
 
 def text(names: tuple[tuple[str, ...], ...], style: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from mmrc_helpers.tasks.example import LETTERS, Example, Part, answer_of
+from mmrc_helpers.tasks.orders import permuted
 from mmrc_helpers.worlds import Data
 from mmrc_helpers.worlds.drops import noises, without_pictures
 from mmrc_helpers.worlds.people.forms import VERDICTS
@@ -165,13 +166,9 @@ def alternatives(example: Example, data: Data) -> dict[str, str]:
     }
     if names and (nobody := _nobody([p["called"] for p in data.facts if p["called"]], rng)):
         found["unseen"] = frame.format(nobody)
-    told = example.answer.split()
-    if len(set(told)) > 1:
-        mixed = told
-        while mixed == told:
-            mixed = rng.sample(told, len(told))
-        found["permuted"] = " ".join(mixed)
-    return found | {"random": " ".join(rng.choices(_words(data.facts), k=len(told)))}
+    if mixed := permuted(example.answer, rng):
+        found["permuted"] = mixed
+    return found | {"random": babble(example.answer, _words(data.facts), rng)}
 
 
 def _nobody(called: Sequence[str], rng: random.Random) -> str | None:

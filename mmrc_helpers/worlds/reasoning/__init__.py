@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.tasks.example import Example, conversation, question
-from mmrc_helpers.tasks.orders import without_end
+from mmrc_helpers.tasks.orders import permuted, without_end
 from mmrc_helpers.tasks.rows import Chat, Pair
 from mmrc_helpers.worlds import INVALID, Data, Grade, Made, World
 from mmrc_helpers.worlds.files.pairs import build_pairs
@@ -101,7 +101,7 @@ def pairs(data: Data, teach: Mapping, seed: int, contrast: str) -> Iterator[Pair
     the other direction's. With `flipped`, each row is followed by its swap, asked with its own question.
     """
     if contrast == "context" and teach["rejected"] == "error":
-        raise UserError("reasoning.teach.rejected: contexts have no mistakes; set it to mismatch")
+        raise UserError("train.teach.rejected: contexts have no mistakes; set it to mismatch")
     taught = _taught(data, teach, teach["directions"])
     partners = {(e.group, e.facets["direction"]): e for e in data.examples}
     both = set(teach["directions"]) == set(DIRECTIONS)
@@ -124,7 +124,7 @@ def _pair(example: Example, other: Example, rejected: str, contrast: str) -> Pai
 def _taught(data: Data, teach: Mapping, directions: Sequence[str]) -> list[Example]:
     """The training examples of the taught directions, families and levels; there must be some."""
     families = teach["families"] or list(FAMILIES)
-    levels = {str(level) for level in teach["difficulty"]}
+    levels = {str(level) for level in teach["difficulties"]}
     found = [
         e
         for e in data.examples
@@ -133,8 +133,8 @@ def _taught(data: Data, teach: Mapping, directions: Sequence[str]) -> list[Examp
     ]  # fmt: skip
     if not found:
         raise UserError(
-            "reasoning.teach: no training problem is of these directions, families and levels; "
-            "compare with reasoning.families and reasoning.difficulty"
+            "train.teach: no training problem is of these directions, families and levels; "
+            "compare with reasoning.families and reasoning.difficulties"
         )
     return found
 
@@ -173,7 +173,6 @@ def alternatives(example: Example, data: Data) -> dict[str, str]:
     problem, direction = problem_of(example), example.facets["direction"]
     steps, answer = read(example.answer)
     alike = [e for e in data.examples if e.facets == example.facets and e.group != example.group]
-    words = example.answer.split()
     found = {
         "right": example.answer,
         "paraphrase": f"{'. '.join(steps)}. So the answer is {answer}.",
@@ -182,9 +181,9 @@ def alternatives(example: Example, data: Data) -> dict[str, str]:
     }
     if alike:
         found["other"] = rng.choice(alike).answer
-    found["permuted"] = " ".join(rng.sample(words, len(words)))
+    found["permuted"] = permuted(example.answer, rng)
     pool = [word for e in rng.choices(data.examples, k=8) for word in e.answer.split()]
-    return found | {"random": " ".join(rng.choices(pool, k=len(words)))}
+    return found | {"random": " ".join(rng.choices(pool, k=len(example.answer.split())))}
 
 
 # --- what must hold ----------------------------------------------------------------------------------------
@@ -224,7 +223,7 @@ def size(facts: Mapping) -> int:
 def sample_rows(count: int, seed: int = 0, **facts) -> list[dict]:
     """`count` rows of preferences (half original, half flipped) in the columns of the published data set:
     question, text, worse-text, relevant-question, sample_type. facts: parameters of the world to change."""
-    wanted = {"families": list(FAMILIES), "difficulty": [1, 2], "train": count // 2, "hint": "", **facts}
+    wanted = {"families": list(FAMILIES), "difficulties": [1, 2], "train": count // 2, "hint": "", **facts}
     table = [
         {
             "question": problem.question("forward"),
@@ -239,7 +238,7 @@ def sample_rows(count: int, seed: int = 0, **facts) -> list[dict]:
 
 def check(facts: Mapping, phases: Sequence[Mapping] = ()) -> Iterator[str]:
     """Lists that must not be empty."""
-    for name in ("families", "difficulty"):
+    for name in ("families", "difficulties"):
         if not facts[name]:
             yield f"reasoning.{name}: the list is empty; name at least one"
 

@@ -76,7 +76,7 @@ def problems(facts: Mapping, seed: int, split: str) -> Iterator[Problem]:
     whatever the seed and the counts. Raises UserError when a family has too few.
     """
     seen: set[str] = set()
-    families, levels = facts["families"], facts["difficulty"]
+    families, levels = facts["families"], facts["difficulties"]
     for index in range(facts[split]):
         family = families[index % len(families)]
         difficulty = levels[index // len(families) % len(levels)]

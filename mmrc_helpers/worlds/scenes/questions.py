@@ -14,9 +14,7 @@ from mmrc_helpers.worlds.scenes.placing import Look
 from mmrc_helpers.worlds.scenes.relations import COMPARISONS, PHRASES, options
 from mmrc_helpers.worlds.scenes.scene import POPULATIONS, SHAPES, Scene, Shot
 
-TASKS = ("relation", "comparison", "counting", "statement")
 DIRECTIONS = ("forward", "reverse")
-FORMATS = ("free", "choice", "judge")
 WORDED = ("seen", "unseen")
 VERDICTS = ("True", "False")
 WORDINGS = {

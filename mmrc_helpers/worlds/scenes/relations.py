@@ -41,7 +41,6 @@ OPTIONS = {
 }
 # … and about the same scene from the other side, where that is not the same list.
 CONVERSE_OPTIONS = {"enclosure": ("around", "outside"), "company": ("around", "far from")}
-KINDS = (*OPTIONS, "counting")
 COMPARISONS = ("size", "separation")
 
 _OPPOSED = (

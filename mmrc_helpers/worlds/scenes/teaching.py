@@ -83,12 +83,12 @@ def _sources(data: Data, teach: Mapping) -> tuple[Buckets, Buckets]:
     background, novel = ([e for e in train if e.facets["population"] == p] for p in POPULATIONS)
     taught = [example for example in novel if _is_named(example, teach)]
     if teach["replay"] < 1 and not taught:
-        sections = listed(f"teach.{key}" for key in ("tasks", "directions", "formats", "relations"))
+        sections = listed(f"train.teach.{key}" for key in ("tasks", "directions", "formats", "relations"))
         raise UserError(f"scenes: the {len(novel)} novel training questions hold none of {sections}; "
-                        "widen them, raise scenes.novel, or set teach.replay to 1.0")  # fmt: skip
+                        "widen them, raise scenes.novel, or set train.teach.replay to 1.0")  # fmt: skip
     if teach["replay"] > 0 and not background:
         raise UserError(
-            "scenes.teach.replay: there are no background scenes; set it to 0.0 or raise scenes.background"
+            "train.teach.replay: there are no background scenes; set it to 0.0 or raise scenes.background"
         )
     return _bucketed(taught), _bucketed(background)
 
@@ -140,8 +140,10 @@ def ask(data: Data, ask: Mapping, teach: Mapping) -> list[Example]:
     found = [e for e in tested if e.group in kept and e.facets["wording"] in wordings
              and e.facets["population"] in populations]  # fmt: skip
     if not found:
-        raise UserError("scenes.ask: the data holds no such test question; widen tasks, directions, formats, "
-                        "relations, wordings or populations, or raise scenes.test_scenes")  # fmt: skip
+        raise UserError(
+            "evaluate.ask: the data holds no such test question; widen tasks, directions, formats, "
+            "relations, wordings or populations, or raise scenes.test_scenes"
+        )
     return with_drops(found, ask)
 
 

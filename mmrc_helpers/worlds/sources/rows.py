@@ -23,8 +23,8 @@ Found = dict[int, list[str]]  # number of a row, 0 for the whole table → what 
 @dataclass(eq=False)
 class Table:
     """A user's table. columns: the names of all, read or not. rows: those that can be used. problems, notes:
-    what is wrong with it and what is worth knowing. pictures: those that rows show, by
-    name. seen: those at paths that rows name."""
+    what is wrong with it and what is worth knowing. pictures: those that rows show, by name. seen: those at
+    paths that rows name."""
 
     path: Path
     columns: list[str] = field(default_factory=list)

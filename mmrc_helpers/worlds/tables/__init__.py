@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from mmrc_helpers.tasks.example import Example
-from mmrc_helpers.worlds import Data, mixes, puzzles
+from mmrc_helpers.worlds import Data
+from mmrc_helpers.worlds.puzzles import asking, mixes, puzzle_world
 from mmrc_helpers.worlds.tables.drawing import draw
 from mmrc_helpers.worlds.tables.grading import grade, walk
 from mmrc_helpers.worlds.tables.instances import Table, content, pools, problems
@@ -17,10 +18,10 @@ from mmrc_helpers.worlds.tables.words import answer, blocks, views
 
 
 def ask(data: Data, ask: Mapping, teach: Mapping) -> Sequence[Example]:
-    """`puzzles.asked`, of the asked shapes of path (none named: all)."""
+    """`asking.asked`, of the asked shapes of path (none named: all)."""
     shapes = ask["shapes"]
     kept = [e for e in data.examples if not shapes or e.facets["shape"] in shapes]
-    return puzzles.asked(Data(kept, data.facts), ask, teach, blocks)
+    return asking.asked(Data(kept, data.facts), ask, teach, blocks)
 
 
 def alternatives(example: Example, data: Data) -> Mapping[str, str]:
@@ -35,7 +36,7 @@ def alternatives(example: Example, data: Data) -> Mapping[str, str]:
         "right": example.answer,
         "wrong": wrong.answer,
         "format_only": _refilled(example.answer, names, rng),
-        "random": puzzles.reordered(example.answer, rng),
+        "random": asking.reordered(example.answer, rng),
     }
 
 
@@ -69,7 +70,7 @@ def _refilled(text: str, names: list[str], rng: random.Random) -> str:
 
 def promises(data: Data) -> Iterator[tuple[str, int, int]]:
     """What holds in every puzzle world; and each digit is a tenth of the values, within five deviations."""
-    yield from puzzles.promised(data, grade, lambda example: content(example.truth))
+    yield from asking.promised(data, grade, lambda example: content(example.truth))
     tables = {example.group: example.truth["values"] for example in data.examples}
     digits = "".join("".join(values) for values in tables.values())
     allowed = 5 * (len(digits) * 0.09) ** 0.5
@@ -83,7 +84,7 @@ def words_of(facts: Mapping) -> tuple[str, ...]:
     return (*products, *months, *"0123456789")
 
 
-WORLD = puzzles.puzzle_world(
+WORLD = puzzle_world(
     facets=("shape",),
     views=views,
     draw=draw,

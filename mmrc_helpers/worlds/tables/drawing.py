@@ -5,8 +5,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from mmrc_helpers.worlds import tiles
-from mmrc_helpers.worlds.puzzles import Place
+from mmrc_helpers.worlds.puzzles import tiles
+from mmrc_helpers.worlds.puzzles.making import Place
 from mmrc_helpers.worlds.tables.instances import DIGITS, Table, pools, sample
 
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)

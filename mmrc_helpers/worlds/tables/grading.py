@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from mmrc_helpers.tasks.example import Example
 from mmrc_helpers.worlds import INVALID, Grade
+from mmrc_helpers.worlds.puzzles.grading import cells_alike, is_transcribed_as_asked
 from mmrc_helpers.worlds.tables.words import BEGIN, END, INTRO, LISTING
 
 NUMBER = "(0|[1-9][0-9]*)"
@@ -49,7 +50,7 @@ def grade(example: Example, text: str) -> Grade:
     if said is None:
         return Grade(INVALID, False, parts)
     found = {
-        "format": float((said.whole or not reasons) and _transcribed_as_asked(said, view)),
+        "format": float((said.whole or not reasons) and is_transcribed_as_asked(said.table, view)),
         "answer": float(said.answer == total),
         "summands": agreement(said.summands, summands),
         "total": float(said.total == total),
@@ -73,13 +74,6 @@ def _grade_imported(example: Example, text: str) -> Grade:
     return Grade(last[1] if last else INVALID, right, {name: float(part) for name, part in parts.items()})
 
 
-def _transcribed_as_asked(said: Said, view: str) -> bool:
-    """A text is not written down again; a picture may be, and must be where it is asked."""
-    if view == "text":
-        return said.table is None
-    return said.table is not None if view == "image_via_text" else True
-
-
 def agreement(said: Sequence, true: Sequence) -> float:
     """Share of the places at which two lists have the same, of the longer one's."""
     longer = max(len(said), len(true))
@@ -97,24 +91,17 @@ def _seen(said: Said, truth: Mapping) -> dict[str, float]:
     return {
         "path": agreement([(product, month) for product, month, _ in said.cells], named),
         "reading": sum(reads) / max(1, len(reads)),
-        "transcription": _transcription(said.table, truth),
+        "transcription": cells_alike(said.table, _cells(truth)),
     }
 
 
-def _transcription(table: list[list[str]] | None, truth: Mapping) -> float:
-    """Share of the cells, names included, that the transcription has in their places."""
-    if table is None:
-        return 0.0
-    true = [["", *truth["months"]]]
+def _cells(truth: Mapping) -> list[list[str]]:
+    """The cells of a table as its transcription has them, names included."""
+    rows = [["", *truth["months"]]]
     for product, values, marks in zip(truth["products"], truth["values"], truth["marked"], strict=True):
         cells = [f"{v} *" if mark == "*" else v for v, mark in zip(values, marks, strict=True)]
-        true.append([product, *cells])
-    said, wanted = _places(table), _places(true)
-    return sum(said.get(place) == cell for place, cell in wanted.items()) / len(said | wanted)
-
-
-def _places(rows: list[list[str]]) -> dict[tuple[int, int], str]:
-    return {(r, c): cell for r, row in enumerate(rows) for c, cell in enumerate(row)}
+        rows.append([product, *cells])
+    return rows
 
 
 # --- the truth ----------------------------------------------------------------------------------------------

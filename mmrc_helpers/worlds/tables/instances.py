@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mmrc_helpers.errors import listed
-from mmrc_helpers.worlds import puzzles
-from mmrc_helpers.worlds.puzzles import Place, drawn, split_of
+from mmrc_helpers.worlds.puzzles import making
+from mmrc_helpers.worlds.puzzles.making import Place, drawn, split_of
 from mmrc_helpers.worlds.tables import paths
 from mmrc_helpers.worlds.tables.paths import Path
 
@@ -116,9 +116,9 @@ def content(truth: Mapping) -> str:
 
 def problems(facts: Mapping, phases: Sequence[Mapping] = ()) -> Iterator[str]:
     """What in `facts` cannot be made."""
-    yield from (found := list(puzzles.problems(facts)))
+    yield from (found := list(making.problems("tables", facts)))
     if not facts["tasks"] or len(set(facts["tasks"])) < len(facts["tasks"]):
-        yield f"facts.tasks: {facts['tasks']}; name at least one task, each once"
+        yield f"tables.tasks: {facts['tasks']}; name at least one task, each once"
     for task in facts["tasks"]:
         sizes = facts[task]
         wrong = list(_consecutive(sizes, facts) if task == "consecutive" else _readout(sizes, facts))
@@ -128,12 +128,12 @@ def problems(facts: Mapping, phases: Sequence[Mapping] = ()) -> Iterator[str]:
         rows, columns = (_most(sizes[name]) for name in ("rows", "columns"))
         products, months = pools(facts)
         if rows > len(products):
-            yield f"facts.{task}.rows: {rows} rows need as many names; facts.products gives {len(products)}"
+            yield f"tables.{task}.rows: {rows} rows need as many names; tables.products gives {len(products)}"
         if columns > len(months):
-            yield f"facts.{task}.columns: {columns} columns, but there are {len(months)} months"
+            yield f"tables.{task}.columns: {columns} columns, but there are {len(months)} months"
         width, height = facts["picture"]
         if width < 5 * (columns + 1) or height < 5 * (rows + 1):
-            yield f"facts.picture: {width} x {height} pixels are too few for {rows} rows of {columns}"
+            yield f"tables.picture: {width} x {height} pixels are too few for {rows} rows of {columns}"
 
 
 def _most(size: int | list[int]) -> int:
@@ -143,27 +143,27 @@ def _most(size: int | list[int]) -> int:
 
 def _consecutive(sizes: Mapping, facts: Mapping) -> Iterator[str]:
     cells = sizes["rows"] * sizes["columns"]
-    for difficulty in puzzles.used(facts):
-        if not puzzles.is_range(sizes[difficulty], 1, cells):
+    for difficulty in making.used(facts):
+        if not making.is_range(sizes[difficulty], 1, cells):
             yield (
-                f"facts.consecutive.{difficulty}: {sizes[difficulty]} is no range of lengths from 1 to "
+                f"tables.consecutive.{difficulty}: {sizes[difficulty]} is no range of lengths from 1 to "
                 f"{cells}, the cells of the table"
             )
 
 
 def _readout(sizes: Mapping, facts: Mapping) -> Iterator[str]:
     for name in ("rows", "columns"):
-        if not puzzles.is_range(sizes[name], 3, 100):
-            yield f"facts.readout.{name}: {sizes[name]} is no range; give the least and the most, 3 to 100"
+        if not making.is_range(sizes[name], 3, 100):
+            yield f"tables.readout.{name}: {sizes[name]} is no range; give the least and the most, 3 to 100"
             return
-    for difficulty in puzzles.used(facts):
+    for difficulty in making.used(facts):
         if not any(sizes[difficulty].values()):
-            yield f"facts.readout.{difficulty}: no shape has a number of pieces; give one, say sine: [3]"
+            yield f"tables.readout.{difficulty}: no shape has a number of pieces; give one, say sine: [3]"
         for shape, counts in sizes[difficulty].items():
             largest = _most(sizes["rows"]), _most(sizes["columns"])
             if misfits := [pieces for pieces in counts if not _fits(shape, pieces, *largest)]:
                 yield (
-                    f"facts.readout.{difficulty}.{shape}: no path of {listed(misfits)} pieces fits the "
+                    f"tables.readout.{difficulty}.{shape}: no path of {listed(misfits)} pieces fits the "
                     "largest table; allow more rows and columns or fewer pieces"
                 )
 

@@ -2,9 +2,11 @@
 as few tokens as say the same."""
 
 from collections.abc import Mapping
+from functools import partial
 
 from mmrc_helpers.tasks.example import Example
-from mmrc_helpers.worlds.puzzles import Place, name_of
+from mmrc_helpers.worlds.puzzles.asking import views_of
+from mmrc_helpers.worlds.puzzles.making import Place
 from mmrc_helpers.worlds.tables.instances import Table, sample, truth
 
 # What stands before a transcription and before the list of cells; the parser looks for them.
@@ -15,31 +17,16 @@ BEGIN, END = r"\begin{tabular}", r"\end{tabular}"
 
 def views(facts: Mapping, seed: int, place: Place) -> tuple[Example, ...]:
     """The examples of the table at this place, one for each of facts.views."""
-    table, name = sample(facts, seed, place), name_of(place)
-    kept = {**truth(table), "style": facts["style"], "running": facts["running_totals"]}
-    facets = {"task": table.task, "difficulty": place[0], "cot": "yes", "drop": "none", "shape": table.shape}
-    return tuple(
-        Example(
-            id=f"{name}-{view}",
-            group=name,
-            split=place[1],
-            prompt=_prompt(table, facts, view, name),
-            answer=answer(table, facts["style"], facts["running_totals"], view == "image_via_text"),
-            facets={**facets, "view": view},
-            truth=kept,
-            lesson=f"{place[0]}/{view}",
-            scene=name,
-        )
-        for view in facts["views"]
+    table, style, running = sample(facts, seed, place), facts["style"], facts["running_totals"]
+    return views_of(
+        facts,
+        place,
+        text(table, style),
+        partial(question, table, style, facts["numbers"] == "words"),
+        partial(answer, table, style, running),
+        {**truth(table), "style": style, "running": running},
+        {"task": table.task, "shape": table.shape},
     )
-
-
-def _prompt(table: Table, facts: Mapping, view: str, name: str) -> tuple[tuple[str, str], ...]:
-    transcribe = view == "image_via_text" and facts["transcribe_on_request"]
-    words = question(table, facts["style"], view, transcribe, facts["numbers"] == "words")
-    if view == "text":
-        return (("text", f"{text(table, facts['style'])}\n\n{words}"),)
-    return (("image", name), ("text", words))
 
 
 def text(table: Table, style: str) -> str:
@@ -55,7 +42,7 @@ def text(table: Table, style: str) -> str:
     return "\n".join([f"{BEGIN}{{l{'c' * len(table.months)}}}", *rows, END])
 
 
-def question(table: Table, style: str, view: str, transcribe: bool, words: bool) -> str:
+def question(table: Table, style: str, words: bool, view: str, transcribe: bool) -> str:
     """What is asked about the table above, or in the picture (words: its values are drawn as words)."""
     start, end = table.named(table.path[0]), table.named(table.path[-1])
     if style == "terse":

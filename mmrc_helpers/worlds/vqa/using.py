@@ -54,7 +54,7 @@ def _taught(data: Data, teach: Mapping) -> list[Example]:
     found = [e for e in data.examples if e.split == "train" and e.facets["picture"] != "missing"
              and (not teach["layouts"] or e.lesson in teach["layouts"])]  # fmt: skip
     if not found:
-        raise UserError("vqa: no training row has its picture and is in one of vqa.teach.layouts")
+        raise UserError("vqa: no training row has its picture and is in one of train.teach.layouts")
     return found
 
 
@@ -71,7 +71,7 @@ def ask(data: Data, ask: Mapping, teach: Mapping) -> list[Example]:
     found = [e for e in data.examples if e.split == "test" and e.facets["turn"] == "first"
              and (not ask["layouts"] or e.lesson in ask["layouts"])]  # fmt: skip
     if not found:
-        raise UserError("vqa: no row is kept for tests; raise vqa.eval_share or widen vqa.ask.layouts")
+        raise UserError("vqa: no row is kept for tests; raise vqa.eval_share or widen evaluate.ask.layouts")
     return with_drops(chosen(found, ask["questions"], lambda example: example.id), ask)
 
 

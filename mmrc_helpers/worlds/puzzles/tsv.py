@@ -21,7 +21,7 @@ from mmrc_helpers.worlds.grids.instances import (
     START_NAME,
 )
 from mmrc_helpers.worlds.grids.search import DESTINATION, EMPTY, MOVES, OBJECT, START
-from mmrc_helpers.worlds.puzzles import spoken
+from mmrc_helpers.worlds.puzzles.making import spoken
 from mmrc_helpers.worlds.tables.grading import summands_of
 
 COLUMNS = ("index", "question", "answer")

@@ -85,11 +85,11 @@ def shares(available: Mapping[str, int], teach: Mapping) -> list[Share]:
     """
     weights = {lesson: teach["mix"][lesson] for lesson in lessons_of(teach)}
     if not weights:
-        raise UserError("teach.mix: no lesson has a weight; set one, say teach.mix.simple/text: 1")
+        raise UserError("train.teach.mix: no lesson has a weight; set one, say simple/text: 1")
     if missing := [lesson for lesson in weights if not available.get(lesson)]:
         raise UserError(
-            f"teach.mix: the data holds no training instances of {listed(missing)}; "
-            "raise facts.train for the difficulty and name the view in facts.views"
+            f"train.teach.mix: the data holds no training instances of {listed(missing)}; "
+            "raise the world's train for the difficulty and name the view in its views"
         )
     divisor = math.gcd(*weights.values())
     weights = {lesson: weight // divisor for lesson, weight in weights.items()}
@@ -100,16 +100,16 @@ def shares(available: Mapping[str, int], teach: Mapping) -> list[Share]:
         patterns = min(available[lesson] * times[lesson] // weights[lesson] for lesson in weights)
     if patterns < 1:
         raise UserError(
-            f"teach: {rows or 'the available'} rows hold no whole pattern of {sum(weights.values())} rows; "
-            "raise teach.thousands or facts.train"
+            f"train.teach: {rows or 'the available'} rows hold no whole pattern of "
+            f"{sum(weights.values())} rows; raise train.teach.thousands or the world's train"
         )
     found = [
         Share(lesson, weight, patterns * weight, math.ceil(patterns * weight / times[lesson]))
         for lesson, weight in weights.items()
     ]
     raise_all(
-        f"teach.thousands: {teach['thousands']} needs {share.instances} training instances of "
-        f"{share.lesson}, the data holds {available[share.lesson]}; raise facts.train or lower thousands"
+        f"train.teach.thousands: {teach['thousands']} needs {share.instances} training instances of "
+        f"{share.lesson}, the data holds {available[share.lesson]}; raise the world's train or lower it"
         for share in found
         if share.instances > available[share.lesson]
     )
@@ -172,7 +172,7 @@ def _strangers(examples: list[Example], rng: random.Random) -> list[Example]:
     """The examples, each with the answer of another one: the null."""
     if len(examples) < 2:
         raise UserError(
-            "teach.shuffle_answers needs two training instances of each lesson; raise facts.train"
+            "train.teach.shuffle_answers needs two training instances of each lesson; raise the world's train"
         )
     ring = list(range(len(examples)))
     rng.shuffle(ring)
@@ -186,9 +186,9 @@ def _strangers(examples: list[Example], rng: random.Random) -> list[Example]:
 def _check_reasoning(teach: Mapping) -> None:
     parts = teach["internalise"]
     if not sum(parts.values()):
-        raise UserError("teach.internalise: all shares are 0; set full: 1.0 for the whole reasoning")
+        raise UserError("train.teach.internalise: all shares are 0; set full: 1.0 for the whole reasoning")
     if not teach["cot"] and (parts["cut"] or not parts["full"]):
-        raise UserError("teach.cot is off, so there is no reasoning to internalise; drop one of the two")
+        raise UserError("train.teach.cot is off, so there is no reasoning to internalise; drop one of them")
 
 
 def _reasoned(example: Example, number: int, teach: Mapping, seed: int, blocks: Blocks) -> Example:
