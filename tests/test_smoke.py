@@ -61,7 +61,7 @@ def test_changing_one_training_parameter_reuses_the_data(smoke_study, tmp_path):
     )
     there = [line.split()[-1] for line in plan.splitlines() if line.strip().startswith("there")]
     to_make = [line.split()[-1] for line in plan.splitlines() if line.strip().startswith("to make")]
-    assert [name.split("/")[0] for name in there] == ["data"]
+    assert there[0].startswith("train/sft-") and [name.split("/")[0] for name in there[1:]] == ["data"]
     assert [name.split("/")[0] for name in to_make] == ["train", "eval"]
 
 

@@ -15,6 +15,7 @@ from mmrc_helpers.execution.machine import for_stage
 from mmrc_helpers.store import files, folders
 from mmrc_helpers.study import stages
 from mmrc_helpers.study.runs import find_run, load_study
+from mmrc_helpers.worlds import WORLDS
 
 STUDY = f"""
 question: What moves while a phase trains?
@@ -90,7 +91,10 @@ def test_tables_hold_every_point_question_and_answer_once(study, artifacts):
     assert len(groups) == 13 and {"novel forward/free", "text twin"} <= set(groups)
     assert set(tables["gradients"].index.get_level_values("layer")) == {"all", "0", "1", "2", "3"}
     for name, table in traces.read_traces(stages.traces_folders(find_run(study, "probed", 0))[0]).items():
-        assert tuple(table.columns) == traces.COLUMNS[name] and not table.index.duplicated().any()
+        fixed = traces.COLUMNS[name]
+        assert tuple(column for column in table if column in fixed) == fixed
+        facets = () if name == "gradients" else WORLDS["people"].facets
+        assert set(table.columns) - set(fixed) == set(facets) and not table.index.duplicated().any()
         assert not table.duplicated(KEYS[name]).any()
 
 

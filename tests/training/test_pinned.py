@@ -1,6 +1,6 @@
 """Numbers that every method gave on a fixed toy, after one step and after five: they change only on purpose.
 
-To renew them: python tests/training/test_golden.py"""
+To renew them: python tests/training/test_pinned.py"""
 
 import json
 import sys
@@ -15,7 +15,7 @@ if __name__ == "__main__":
 from models.loaded import toy_of
 from training.phases import phase_of, trained
 
-GOLDEN = Path(__file__).with_name("golden.json")
+PINNED = Path(__file__).with_name("pinned.json")
 OWN = {
     "sft": {},
     "dpo": {"losses": {"sigmoid": 0.8, "bco_pair": 0.2, "sft": 0.1}, "label_smoothing": 0.1},
@@ -46,7 +46,7 @@ def numbers(toy, folder: Path, method: str) -> dict[str, dict[str, float]]:
 
 @pytest.mark.parametrize("method", list(OWN))
 def test_the_first_five_steps_give_the_numbers_they_gave(qwen, tmp_path, method):
-    found, pinned = numbers(qwen, tmp_path, method), json.loads(GOLDEN.read_text())[method]
+    found, pinned = numbers(qwen, tmp_path, method), json.loads(PINNED.read_text())[method]
     for step, wanted in pinned.items():
         assert found[step].keys() == wanted.keys()
         for name, value in wanted.items():
@@ -56,4 +56,4 @@ def test_the_first_five_steps_give_the_numbers_they_gave(qwen, tmp_path, method)
 if __name__ == "__main__":
     root = Path(tempfile.mkdtemp())
     made = {method: numbers(toy_of("qwen3_vl", root), root / method, method) for method in OWN}
-    GOLDEN.write_text(json.dumps(made, indent=1) + "\n")
+    PINNED.write_text(json.dumps(made, indent=1) + "\n")
