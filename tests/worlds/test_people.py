@@ -25,6 +25,7 @@ from mmrc_helpers.worlds.people import WORLD, ask, forms, promises, teach
 from mmrc_helpers.worlds.people import cast as world
 from mmrc_helpers.worlds.people.ask import CELLS
 from mmrc_helpers.worlds.people.grade import grade, parse
+from mmrc_helpers.worlds.people.portraits.portrait import ATTRIBUTES
 from mmrc_helpers.worlds.people.questions import examples as questions
 
 PARAMS = load_study("smoke").runs[-1].params
@@ -102,6 +103,15 @@ def test_gold_answers_are_right_and_choices_hold_them_once():
             assert e.options[e.gold] == names[e.group]
         if cell(e) == "reverse/choice" and e.facets["population"] == "novel":
             assert e.options[e.gold].startswith(e.group)
+
+
+def test_a_written_question_about_looks_says_which_attribute_it_asks_for():
+    asked = [e for e in EXAMPLES if e.id.split("/")[2].startswith(("recall", "caption"))]
+    assert {e.truth["about"] for e in asked} == set(world.TOPICS)
+    for e in asked:
+        topic = e.truth["about"]
+        assert world.TOPICS[topic] in e.prompt[-1][1]
+        assert e.answer in {f"{value}." for value in ATTRIBUTES[topic]}
 
 
 def test_lineups_of_people_taught_both_ways_never_hold_the_others():

@@ -43,7 +43,7 @@ def words(facts: Mapping, seed: int) -> Iterable[str]:
 
 
 WORLD = World(
-    version=1,
+    version=2,
     facets=forms.FACETS,
     cells=("population", "direction", "format"),
     make=make,

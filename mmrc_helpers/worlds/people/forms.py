@@ -21,16 +21,19 @@ def example(
     images: Sequence[str] = (),
     choices: Sequence[str] = (),
     choice_groups: Sequence[str] = (),
+    about: str = "",
     **fields,
 ) -> Example:
     """An Example about people. choices: names, words, verdicts, or for a line-up its images, in canonical
-    order; choice_groups: whom they are about."""
+    order; choice_groups: whom they are about; about: the attribute that is asked, which decides by how much
+    guessing is right."""
     facets = (population, topic, direction, format, order, distractors, "none")
     return Example(
         prompt=_prompt(question, tuple(images), tuple(choices), format, topic, order == "name_first"),
         options=_options(tuple(choices), format, direction, topic),
         facets=dict(zip(FACETS, facets, strict=True)),
-        truth={"groups": tuple(choice_groups)} if choice_groups else {},
+        truth=({"groups": tuple(choice_groups)} if choice_groups else {})
+        | ({"about": about} if about else {}),
         lesson=_lesson(topic, direction, format),
         **fields,
     )

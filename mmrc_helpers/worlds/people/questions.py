@@ -195,7 +195,7 @@ class _Scenes:
         choices = rng.sample([v for v in ATTRIBUTES[topic] if v != value], self.facts["options"] - 1)
         gold = rng.randrange(len(choices) + 1)
         choices.insert(gold, value)
-        return {"choices": tuple(choices), "gold": gold, "answer": f"{value}."}
+        return {"choices": tuple(choices), "gold": gold, "answer": f"{value}.", "about": topic}
 
     def in_context(self, number: int) -> Iterator[Example]:
         """A line-up whose pictures carry names: the answer stands in the prompt. Passers-by get passing
