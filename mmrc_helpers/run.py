@@ -6,11 +6,11 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from mmrc_helpers.errors import UserError, check_known, listed, show
-from mmrc_helpers.execution import cluster, surroundings
+from mmrc_helpers.execution import cluster, lanes, machine, surroundings
 from mmrc_helpers.execution.notebooks import Failure, Job, execute_all, job_of
 from mmrc_helpers.store import disk, files, folders
 from mmrc_helpers.store.keys import content_key, plain
@@ -77,8 +77,7 @@ def run_study(study: Study, runs: Sequence[Run], notebooks: Path = NOTEBOOKS) ->
     report = _report_job(study, notebooks)
     folder = folders.study_folder(study.name)
     upkeep.note_owner(folder, _study_argument(study))
-    for run in runs:
-        failures += _execute(folders.run_folder(run.study, run.name), jobs[run.name])
+    failures += _execute_runs(runs, jobs)
     missing = [run for run in study.runs if not all(job.is_current() for job in jobs[run.name])]
     if not missing:
         failures += _execute(folder, [report])
@@ -98,6 +97,25 @@ def run_study(study: Study, runs: Sequence[Run], notebooks: Path = NOTEBOOKS) ->
     if failures:
         return 2 if all(failure.error == "UserError" for failure in failures) else 1
     return int(bool(missing) and len(runs) in (0, len(study.runs)))  # none: the report alone was asked for
+
+
+def _execute_runs(runs: Sequence[Run], jobs: Mapping[str, Sequence[Job]]) -> list[Failure]:
+    """Executes the jobs of every run, side by side where the machine section says so; a lane that was killed
+    failed with the run it was at."""
+    waiting = [run for run in runs if not all(job.is_current() for job in jobs[run.name])]
+    if not waiting:
+        return []
+    tasks = [
+        (run.name, partial(_execute, folders.run_folder(run.study, run.name), jobs[run.name]))
+        for run in waiting
+    ]
+    ended = dict(lanes.in_lanes(tasks, machine.runs_at_once(waiting[0].params["machine"])))
+    killed = [
+        Failure(jobs[run.name][0], "Killed", "the process of this run was killed")
+        for number, run in enumerate(waiting)
+        if number not in ended
+    ]
+    return [failure for number in sorted(ended) for failure in ended[number]] + killed
 
 
 def _execute(folder: Path, jobs: Sequence[Job]) -> list[Failure]:

@@ -65,6 +65,12 @@ def for_stage(kind: str, machine: Mapping, weights: int = 0) -> dict:
     }
 
 
+def runs_at_once(machine: Mapping) -> int:
+    """How many runs of a study are computed side by side: as asked for, on the cores that there are; on GPUs
+    one run has them all."""
+    return 1 if uses_cuda(machine) else max(1, min(machine["runs_at_once"], cores()))
+
+
 def _fitting(weights: int) -> int:
     return max(1, min(cores(), memory() // (LIBRARIES + COPIES * weights)))
 
