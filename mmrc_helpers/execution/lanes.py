@@ -77,11 +77,12 @@ class _Named:
 
     def write(self, text: str) -> int:
         *lines, self.rest = (self.rest + text).replace("\r", "\n").split("\n")
-        self.stream.write("".join(f"{self.name} | {line}\n" for line in lines if line.strip()))
+        self.stream.write("".join(f"{self.name} | {line.rstrip()}\n" for line in lines if line.strip()))
         return len(text)
-
-    def flush(self) -> None:
-        self.stream.flush()
 
     def isatty(self) -> bool:
         return False
+
+    def __getattr__(self, name: str):
+        """Everything else, such as its number and encoding, is the stream's."""
+        return getattr(self.stream, name)
