@@ -105,6 +105,7 @@ def _execute_runs(runs: Sequence[Run], jobs: Mapping[str, Sequence[Job]]) -> lis
     waiting = [run for run in runs if not all(job.is_current() for job in jobs[run.name])]
     if not waiting:
         return []
+    waiting.sort(key=lambda run: not run.params["phases"])  # short ones last: they fill what is left
     tasks = [
         (run.name, partial(_execute, folders.run_folder(run.study, run.name), jobs[run.name]))
         for run in waiting

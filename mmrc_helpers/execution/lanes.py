@@ -3,15 +3,13 @@ of some million weights trains faster twice on one core each than once on two.""
 
 import contextlib
 import multiprocessing
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import wait
 
 from mmrc_helpers.errors import UserError
-from mmrc_helpers.execution import guard
-from mmrc_helpers.execution.machine import cores
+from mmrc_helpers.execution import guard, machine
 
 Task = tuple[str, Callable[[], object]]  # its name, which every line that it prints bears, and what it does
 
@@ -25,10 +23,11 @@ def in_lanes(tasks: Sequence[Task], lanes: int) -> Iterator[tuple[int, object]]:
             yield number, do()
         return
     context = multiprocessing.get_context("fork")
-    following, heard = context.Value("i", 0), {}
-    for _ in range(min(lanes, len(tasks))):
+    lanes = min(lanes, len(tasks))
+    following, at_work, heard = context.Value("i", 0), context.Value("i", lanes), {}
+    for _ in range(lanes):
         ours, theirs = context.Pipe(duplex=False)
-        lane = context.Process(target=_work, args=(tasks, following, theirs, max(1, cores() // lanes)))
+        lane = context.Process(target=_work, args=(tasks, following, at_work, theirs))
         lane.start()
         theirs.close()
         heard[ours] = lane
@@ -49,16 +48,18 @@ def in_lanes(tasks: Sequence[Task], lanes: int) -> Iterator[tuple[int, object]]:
             lane.join()
 
 
-def _work(tasks: Sequence[Task], following, said, cores_given: int) -> None:
-    """In a lane: takes the next task until none is left."""
+def _work(tasks: Sequence[Task], following, at_work, said) -> None:
+    """In a lane: takes the next task until none is left; then its cores are the others'."""
     guard.prctl(guard.SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    os.environ["PYTHON_CPU_COUNT"] = str(cores_given)  # stages share out the cores of this lane
+    machine.share_cores(at_work)
     with contextlib.suppress(KeyboardInterrupt):  # the terminal's, which the process above answers
         while True:
             with following.get_lock():
                 number, following.value = following.value, following.value + 1
             if number >= len(tasks):
+                with at_work.get_lock():
+                    at_work.value -= 1
                 return
             name, do = tasks[number]
             sys.stdout = _Named(sys.__stdout__, name)

@@ -147,7 +147,17 @@ def cores() -> int:
     usable = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     said = [re.match(r"\d+(\.\d+)?", os.environ.get(name, "")) for name in CORES_GIVEN]
     limits = [float(found[0]) for found in said if found] + _quotas(_own_cgroups(), CGROUPS)
-    return max(1, int(min([usable, *limits])))
+    return max(1, int(min([usable, *limits])) // (_sharers.value if _sharers else 1))
+
+
+def share_cores(sharers) -> None:
+    """From now on this process, and what it forks, has its share of the cores. sharers: a multiprocessing
+    Value, how many processes share them at this moment."""
+    global _sharers
+    _sharers = sharers
+
+
+_sharers = None
 
 
 def memory() -> int:

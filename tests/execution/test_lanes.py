@@ -24,22 +24,34 @@ def meets(own: Path, other: Path) -> bool:
 def test_two_lanes_work_at_the_same_time_and_name_their_lines(tmp_path, capfd):
     def first():
         print("one\rtwo")
-        return meets(tmp_path / "a", tmp_path / "b"), os.getpid(), cores()
+        return cores(), os.getpid(), meets(tmp_path / "a", tmp_path / "b")
 
     def second():
         print("three", end="\n\n")
-        return meets(tmp_path / "b", tmp_path / "a"), os.getpid(), cores()
+        return cores(), os.getpid(), meets(tmp_path / "b", tmp_path / "a")
 
     found = dict(in_lanes([("first", first), ("second", second), ("third", os.getpid)], 2))
-    assert found[0][0] and found[1][0] and found[0][1] != found[1][1]
+    assert found[0][2] and found[1][2] and found[0][1] != found[1][1]
     assert found[2] in (found[0][1], found[1][1]) and os.getpid() not in (found[0][1], found[1][1])
-    assert found[0][2] == max(1, cores() // 2)
+    assert found[0][0] == found[1][0] == max(1, cores() // 2)
     assert set(capfd.readouterr().out.splitlines()) == {"first | one", "first | two", "second | three"}
 
 
 @pytest.mark.parametrize("lanes, tasks", [(1, 3), (4, 1)])
 def test_one_lane_or_one_task_needs_no_process(lanes, tasks):
     assert dict(in_lanes([("here", os.getpid)] * tasks, lanes)) == dict.fromkeys(range(tasks), os.getpid())
+
+
+def test_a_lane_without_work_leaves_its_cores_to_the_others():
+    alone = cores()
+
+    def waits():
+        end = time.monotonic() + 20
+        while cores() < alone and time.monotonic() < end:
+            time.sleep(0.01)
+        return cores()
+
+    assert dict(in_lanes([("waits", waits), ("ends", lambda: None)], 2))[0] == alone
 
 
 def test_what_a_task_raises_is_raised_here_and_ends_the_others(tmp_path):
