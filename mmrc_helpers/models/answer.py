@@ -28,29 +28,37 @@ class Answerer:
 
     def scored(
         self, examples: Sequence[Example]
-    ) -> tuple[list[np.ndarray], list[list[str]], list[list[bool]]]:
+    ) -> tuple[list[np.ndarray], list[list[str]], list[list[bool]], list[str | None]]:
         """Of every example: the log-probabilities of its options in canonical order, normalised over the
-        options and averaged over option orders; the text favoured in each order; whether that is right.
-        Empty where an example has no options."""
+        options and averaged over option orders; the text favoured in each order; whether that is right; and
+        what the model writes by itself (as `written`) if that is one of the options, else None. Empty where
+        an example has no options."""
         requests = [
             request
             for example in examples
             for shift in range(self.orders_of(example))
             for request in candidates(example, shift)
         ]
-        logprobs = iter(self.continuations(requests))
+        values, by_itself = self.continuations(requests)
+        logprobs, said = iter(values), iter(by_itself)
         found = [
             [_normalised([next(logprobs) for _ in compared(example)]) for _ in range(self.orders_of(example))]
             for example in examples
         ]
-        means, picks, rights = [], [], []
+        means, picks, rights, texts = [], [], [], []
         for example, shown in zip(examples, found, strict=True):
             canonical = [rotate(list(line), -shift % len(line)) if example.how else line
                          for shift, line in enumerate(shown)]  # fmt: skip
             means.append(np.log(np.exp(canonical).mean(0)) if shown else np.zeros(0))
             picks.append([compared(example)[int(line.argmax())] for line in shown])
             rights.append([int(np.argmax(line)) == example.gold for line in canonical])
-        return means, picks, rights
+            asked = [
+                [(next(said), *one) for one in candidates(example, shift)] for shift in range(len(shown))
+            ]
+            plain = question(example)
+            own = [text for itself, turns, text in (asked[0] if asked else ()) if itself and turns == plain]
+            texts.append(self._decoded([self.encoder.answer_ids(own[0])])[0] if own else None)
+        return means, picks, rights, texts
 
     def orders_of(self, example: Example) -> int:
         """Over how many option orders an example is averaged: of unlettered options there is one."""
@@ -58,16 +66,22 @@ class Answerer:
             return 0
         return min(self.orders, len(example.options)) if example.how else 1
 
-    def continuations(self, requests: Sequence[score.Request]) -> list[float]:
-        """log p(text | conversation) of each request, summed over its tokens without the end of the turn."""
-        found = [0.0] * len(requests)
+    def continuations(self, requests: Sequence[score.Request]) -> tuple[list[float], list[bool]]:
+        """Of each request: log p(text | conversation), summed over its tokens without the end of the turn;
+        and whether the model by itself writes exactly this, which saves generating it."""
+        found, by_itself = [0.0] * len(requests), [False] * len(requests)
         for numbers, logp_RDV, target_RD, real_RD in score.answer_batches(
-            self.model, self.model.dtype, self.encoder, requests, self.batch, self.device
+            self.model, self.model.dtype, self.encoder, requests, self.batch, self.device, ends=True
         ):
             logp_RD = score.of_targets(logp_RDV, target_RD) * real_RD
-            for number, value in zip(numbers, logp_RD.sum(1).tolist(), strict=True):
-                found[number] = value
-        return found
+            favoured_R = ((logp_RDV.argmax(-1) == target_RD) | ~real_RD).all(1)
+            fits_R = real_RD.sum(1) <= self.max_new_tokens
+            sums_R = logp_RD[:, :-1].sum(1)  # answers end in the last column, which holds the end of the turn
+            for number, value, itself in zip(
+                numbers, sums_R.tolist(), (favoured_R & fits_R).tolist(), strict=True
+            ):
+                found[number], by_itself[number] = value, itself
+        return found, by_itself
 
     @torch.no_grad()
     def written(self, examples: Sequence[Example]) -> list[str]:
@@ -87,8 +101,11 @@ class Answerer:
                 pad_token_id=self.encoder.tokenizer.pad_token_id,
             )
             answers = made_BT[:, inputs["input_ids"].shape[1] :]
-            texts += self.encoder.tokenizer.batch_decode(answers, skip_special_tokens=True)
+            texts += self._decoded(answers)
         return texts
+
+    def _decoded(self, answers: Sequence) -> list[str]:
+        return self.encoder.tokenizer.batch_decode(answers, skip_special_tokens=True)
 
 
 def _normalised(logprobs: Sequence[float]) -> np.ndarray:

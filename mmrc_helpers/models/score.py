@@ -35,15 +35,16 @@ def answer_batches(
     requests: Sequence[Request],
     batch: int,
     device: torch.device,
+    ends: bool = False,
 ) -> Iterator[tuple[list[int], torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """Teacher-forced distributions along the answers, without the end of the turn.
+    """Teacher-forced distributions along the answers, with `ends` also at the end of the turn behind them.
 
     Yields for every forward pass of `batch` rows: the places of its requests in `requests`, logp_RDV in
     float32, target_RD (token ids) and real_RD (false where a shorter answer is padded). A conversation is
     read once, however many answers it gets: they branch off behind it, blind to each other. dtype: of the
     model's weights.
     """
-    answers = [encoder.answer_ids(text) for _, text in requests]
+    answers = [encoder.answer_ids(text) + [encoder.end] * ends for _, text in requests]
     asked: dict[tuple[Turn, ...], list[int]] = {}  # a conversation and its requests
     for number, (turns, _) in enumerate(requests):
         asked.setdefault(turns, []).append(number)

@@ -73,9 +73,11 @@ def open_answerer(
 
 def answer(chunk: Sequence[Example], answerer: Answerer, world: World) -> list[dict]:
     """The rows of a chunk in answers.jsonl."""
-    scored, picks, rights = answerer.scored(chunk)
-    asked = [e for e in chunk if answer_of(e)]  # the others are only compared
-    texts = dict(zip([e.id for e in asked], answerer.written(asked) if asked else [], strict=True))
+    scored, picks, rights, said = answerer.scored(chunk)
+    texts = {e.id: text for e, text in zip(chunk, said, strict=True) if answer_of(e)}
+    open_ended = [e for e in chunk if texts.get(e.id, "") is None]  # the others are only compared
+    written = answerer.written(open_ended) if open_ended else []
+    texts |= dict(zip([e.id for e in open_ended], written, strict=True))
     columns = zip(chunk, scored, picks, rights, strict=True)
     return [row(e, *of, texts.get(e.id, ""), world) for e, *of in columns]
 

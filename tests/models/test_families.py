@@ -128,7 +128,7 @@ def test_scores_are_those_of_one_plain_row_for_each_answer(toy, attention):
     toy.model.set_attn_implementation(attention)
     texts = ("This is Juniper Vale.", "This is Otto Marsh.", "B", "This")
     requests = [(turns[:-1], text) for turns in fitting(toy) for text in texts]
-    found = Answerer(toy.model, toy.frozen, CPU, 3, 4, 4).continuations(requests)
+    found, _ = Answerer(toy.model, toy.frozen, CPU, 3, 4, 4).continuations(requests)
     for (turns, text), value in zip(requests, found, strict=True):
         (row,) = toy.pixels.tokens([(*turns, ("assistant", (("text", text),)))])
         places = np.flatnonzero(row.supervised_T)[-len(toy.pixels.answer_ids(text)) - 1 : -1]
@@ -168,16 +168,27 @@ def test_options_are_averaged_over_their_orders(toy):
     judged = example(TEXT[:1], options=("Right", "Wrong"), gold=0)
     written = example(TEXT[:1])
     asker = Answerer(toy.model, toy.frozen, CPU, 8, 2, 4)
-    means, picks, rights = asker.scored([lettered, judged, written])
+    means, picks, rights, _ = asker.scored([lettered, judged, written])
     by_hand = []
     for shift in range(2):
-        values = asker.continuations([(question(lettered, shift), letter) for letter in "ABC"])
+        values, _ = asker.continuations([(question(lettered, shift), letter) for letter in "ABC"])
         by_hand.append(np.roll(np.exp(values) / np.exp(values).sum(), shift))
         favoured = int(np.argmax(values))
         assert picks[0][shift] == "ABC"[favoured] and rights[0][shift] == ((favoured + shift) % 3 == 1)
     assert np.exp(means[0]) == pytest.approx(np.mean(by_hand, 0), abs=1e-5)
     assert len(means[1]) == 2 and rights[1] == [picks[1] == ["Right"]]
     assert (len(means[2]), picks[2], rights[2]) == (0, [], [])
+
+
+def test_an_answer_that_is_one_of_the_options_is_known_before_it_is_written(toy):
+    plain = example(TEXT[:1])
+    long = Answerer(toy.model, toy.frozen, CPU, 8, 4, 3).written([plain])[0]
+    for text in (long, "Otto Marsh"):
+        asked = example(TEXT[:1], options=(text, "Right"), gold=0, answer=text)
+        for longest in (1, 2, 40):
+            asker = Answerer(toy.model, toy.frozen, CPU, 8, 4, longest)
+            *_, (said,) = asker.scored([asked])
+            assert said in (None, asker.written([plain])[0])
 
 
 def test_a_saved_model_says_the_same_again(toy, tmp_path):

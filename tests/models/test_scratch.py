@@ -83,8 +83,11 @@ def test_a_new_model_learns_saves_and_comes_back(made, tmp_path):
     encoder = Encoder(processor, open_pictures(shards, names, processor, again if shown else None, CPU))
     asker = Answerer(again.eval(), encoder, CPU, 4, 1, 12)
     assert asker.written(asked) == [example.answer for example in asked]
-    _, _, rights = asker.scored(asked)
+    _, _, rights, said = asker.scored(asked)
     assert rights == [[True]] * 4
+    assert said == asker.written(asked)  # which need not be generated then
+    too_long = Answerer(again, encoder, CPU, 4, 1, len(encoder.answer_ids(asked[0].answer)))
+    assert too_long.scored(asked)[3][0] is None and too_long.written(asked)[0] == asked[0].answer
 
 
 def test_sizes_that_do_not_fit_are_named():
