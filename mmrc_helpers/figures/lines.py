@@ -17,7 +17,8 @@ from mmrc_helpers.figures.axes import widen
 def looks(names: Sequence[str]) -> dict[str, dict]:
     """Name → colour and dashes; a name keeps its own in every figure that is given the same names."""
     return {
-        name: {"color": style.COLOURS[k % 9], "linestyle": style.LINES[k % 9]} for k, name in enumerate(names)
+        name: {"color": style.COLOURS[k % 9], "linestyle": style.LINES[(k + k // 9) % 9]}
+        for k, name in enumerate(names)
     }
 
 
