@@ -17,14 +17,14 @@ PANELS = 8  # more variants are shown as rows
 
 def cells(table: pd.DataFrame, sections: Sequence[str]) -> Figure:
     """The main figure: one panel per variant, one place per cell; bars for the first series with intervals,
-    chance and a dot for every seed, open markers for the other series. Many variants become `rows`.
+    chance and a dot for every seed, open markers for the other series. Many variants: `by_row`.
 
     table: columns variant, series, section (of `sections`, the values of the first axis), tick (the cell's
     name within its section), value, low, high, by_seed, chance; ordered as it should be shown.
     """
     variants, series = (list(dict.fromkeys(table[column])) for column in ("variant", "series"))
     if len(variants) > PANELS:
-        return rows(table, sections)
+        return by_row(table, sections)
     places = _places(table, sections)
     table = table.assign(at=[places.index(p) for p in zip(table["section"], table["tick"], strict=True)])
     figure, panels = style.grid(len(variants), width=0.9 + 0.3 * len(places), height=3.2)
@@ -46,7 +46,7 @@ def cells(table: pd.DataFrame, sections: Sequence[str]) -> Figure:
                            + "; ".join(told) + ".")  # fmt: skip
 
 
-def rows(table: pd.DataFrame, sections: Sequence[str]) -> Figure:
+def by_row(table: pd.DataFrame, sections: Sequence[str]) -> Figure:
     """The main figure of many variants: a row for each, a column per cell. Values with intervals, a tick for
     every seed, chance dashed; full markers where a variant was taught (column `taught`, if there); open ones
     above them for the other series. table: as in `cells`."""
@@ -59,6 +59,8 @@ def rows(table: pd.DataFrame, sections: Sequence[str]) -> Figure:
         here = table[(table["section"] == section) & (table["tick"] == tick)]
         kind = sections.index(section)
         look = {"marker": style.MARKERS[kind], "color": style.SECTIONS[kind]}
+        for odd in range(1, len(variants), 2):
+            axes.axhspan(odd - 0.5, odd + 0.5, color="#EEEEEE", linewidth=0, zorder=0)
         axes.axvline(here["chance"].mean(), color="black", linestyle="--", linewidth=1, label="chance")
         for row in here[here["series"] == series[0]].itertuples():
             _value(axes, variants.index(row.variant), row, look, f"{series[0]}, {section}")
@@ -81,8 +83,9 @@ def rows(table: pd.DataFrame, sections: Sequence[str]) -> Figure:
 
 
 def _value(axes: Axes, at: int, row, look: Mapping, label: str) -> None:
-    """One value of `rows` with its interval, its seeds and its number."""
-    fill = look["color"] if getattr(row, "taught", True) else "white"
+    """One value of `by_row` with its interval, its seeds and its number."""
+    taught = getattr(row, "taught", False)
+    fill, label = look["color"] if taught else "white", label + ", taught in this cell" * taught
     spread = np.clip([[row.value - row.low], [row.high - row.value]], 0, None)
     mark = {"markersize": 6, "markerfacecolor": fill, "capsize": 2.5, "linewidth": 1.1, "linestyle": ""}
     axes.errorbar(row.value, at, xerr=spread, label=label, **look, **mark)
