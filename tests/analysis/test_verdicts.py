@@ -158,7 +158,7 @@ STUDIES = {
         "not above the untrained model",
     ),
     "seeds of 17, 25 and 33 % with many people": (
-        {"forward": (but(reverse_choice=[0.17, 0.25, 0.33]), {"people": 400})}, (CURSE, OPEN, CURSE),
+        {"forward": (but(reverse_choice=[0.17, 0.25, 0.33]), {"people": 250})}, (CURSE, OPEN, CURSE),
         "seeds differ by more than chance",
     ),
     "every seed has a gap, of 5, 45 and 50 points": (
@@ -166,8 +166,8 @@ STUDIES = {
     ),
     "three people": ({"people": 3}, ALL_OPEN, ""),
     "a tiny gap with many people": (
-        {"forward": (but(EVERYTHING, reverse_choice=0.96), {"people": 400})}, (NONE,) * 3,
-        "4 points [3, 5] below forward choice, which is certain and small",
+        {"forward": (but(EVERYTHING, reverse_choice=0.96), {"people": 250})}, (NONE,) * 3,
+        "below forward choice, which is certain and small",
     ),
     "wrong more often than a guess": (
         {"forward": but(reverse_choice=0.1)}, (CURSE, OPEN, CURSE), "neither above chance",

@@ -45,6 +45,7 @@ def plot_transfer(evidence: Evidence) -> Figure:
     table = cells.main_table(evidence)
     ends = zip(table["low"], table["high"], strict=True)
     table = table.assign(ends=[f"\n{100 * low:.0f}–{100 * high:.0f}" for low, high in ends])
+    table["cell"] = table["cell"].str.replace("/judge", "/judge (AUC)", regex=False)
     guessed = table.groupby(["population", "cell"], sort=False)["chance"].mean().rename("value").reset_index()
     table = pd.concat([table, guessed.assign(variant="chance", ends="", taught=False)])
     parts = {f"{WHO[who]}, %": table[table["population"] == who] for who in ("novel", "background")}
