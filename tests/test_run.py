@@ -339,7 +339,7 @@ def test_runs_go_to_a_cluster_and_the_report_follows_them(place, capfd):
 
 
 def test_a_report_is_no_longer_current_when_the_rules_of_a_verdict_change(tmp_path):
-    """A threshold, a table or a scoring rule: all code that a verdict is computed by is in the report's mark."""
+    """A threshold, a table, a score: all code that a verdict is computed by is in the report's mark."""
     copy = tmp_path / "analysis"
     shutil.copytree(run.ANALYSIS, copy, ignore=shutil.ignore_patterns("__pycache__"))
     assert run._sum_of(copy) == run._sum_of(run.ANALYSIS)

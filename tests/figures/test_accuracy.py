@@ -53,7 +53,7 @@ def test_the_main_figure_has_a_dot_for_every_seed(evidence):
 
 
 def test_many_variants_are_rows_with_their_seeds_full_where_they_were_taught():
-    """The sixteen variants of why_reverse would be four rows of panels; as rows of one figure they compare."""
+    """The variants of why_reverse would be four rows of panels; as rows of one figure they compare."""
     names = [f"variant {k}" for k in range(accuracy.PANELS + 1)]
     table = pd.DataFrame(
         {"variant": np.repeat(names, 2), "series": "novel people", "section": ["x", "y"] * 9}
