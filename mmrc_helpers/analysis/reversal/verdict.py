@@ -82,6 +82,7 @@ class Found:
 
     @property
     def gap_low(self) -> float:
+        """The lower end of the gap that may decide."""
         return self.gap.low if self.version < 4 else self.gap.safe[0]
 
     @property
