@@ -41,7 +41,7 @@ def test_the_main_figure_has_a_dot_for_every_seed(evidence):
         axes.get_title(): [line for line in axes.lines if line.get_label() == "every seed"]
         for axes in figure.axes
     }
-    assert len(dots["forward"][0].get_xdata()) == 2 * 7 and not dots["untrained"]
+    assert len(dots["forward"][0].get_xdata()) == 2 * 7 and not dots["shuffled"]
     named = [text.get_text() for text in figure.legends[0].get_texts()]
     assert named == [
         "chance",
