@@ -106,7 +106,7 @@ STUDIES = {
     "within ten points of chance": (
         {"people": 160, "forward": but(reverse_choice=0.3)}, ALL_CURSED, "within 10 points of chance",
     ),
-    "too few people": ({"people": 16}, (CURSE, OPEN, OPEN), "6 control, untrained"),
+    "too few people": ({"people": 16}, (CURSE, OPEN, OPEN), "6 control, shuffled"),
     "a gap of four points": ({"forward": but(EVERYTHING, reverse_choice=0.96)}, (NONE,) * 3, ""),
     "a gap of twelve points": (
         {"forward": but(EVERYTHING, reverse_choice=0.88, name_first=0.88)}, (NONE, GAP, NONE), "12 points",
