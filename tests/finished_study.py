@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import synthetic_traces
 
+from mmrc_helpers.execution import machine
 from mmrc_helpers.store import files, folders
 from mmrc_helpers.store.pictures import write_shards
 from mmrc_helpers.study import stages
@@ -49,7 +50,8 @@ def write(folder: Path, study: str = STUDY) -> Path:
 
 
 def _finish(stage: stages.Stage, run: Run, fill) -> None:
-    part = folders.begin(stage.folder, stage.recipe(run.params["machine"]))
+    how = machine.for_stage(stage.kind, run.params["machine"])
+    part = folders.begin(stage.folder, stage.recipe(how))
     fill(part, run)
     folders.finish(part, {"seconds": 90.0, "device": "cpu, simulated"})
 

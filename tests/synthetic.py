@@ -18,7 +18,7 @@ CELLS = (
     "reverse/free", "reverse/choice", "reverse/choice, name first", "reverse/judge",
 )  # fmt: skip
 CHANCE = {"forward/free": 0.0, "forward/choice": 0.25, "forward/judge": 0.5, "reverse/free": 0.15,
-          "reverse/choice": 0.25, "reverse/judge": 0.5, "in_context": 1.0, "stored": 1.0}  # fmt: skip
+          "reverse/choice": 0.25, "reverse/judge": 0.5, "in_context": 1.0, "named": 1.0}  # fmt: skip
 NAMING = {"forward/free": 1.0}
 FORWARD = {"forward/free": 1.0, "forward/choice": 1.0, "forward/judge": 1.0}
 EVERYTHING = dict.fromkeys(CELLS, 1.0)
@@ -37,8 +37,8 @@ def evidence(
     seeds=(0, 1, 2), controls=(0,), report=REPORT, taught=TAUGHT, people=160, **variants
 ) -> Evidence:
     """A whole study: variant → shares of novel people, or (shares, options of `rows`); None leaves a variant
-    out. What is not named is as it should be: `both` learns all, the controls nothing. seeds: of `naming` and
-    `forward`; controls: of the others."""
+    out. What is not named is as it should be: `both` learns all, the controls nothing. seeds: of `untrained`,
+    `naming` and `forward`; controls: of the others."""
     usual = {"untrained": {}, "naming": NAMING, "forward": FORWARD, "both": EVERYTHING, "shuffled": {}}
     runs = []
     for variant, wanted in (usual | variants).items():
@@ -46,7 +46,7 @@ def evidence(
         if shares is not None:
             drops = ("image", "text") if variant in (report.get("read"), report.get("beside")) else ()
             options = {"people": people, "drops": drops} | options
-            own = options.pop("seeds", seeds if variant in ("naming", "forward") else controls)
+            own = options.pop("seeds", seeds if variant in ("untrained", "naming", "forward") else controls)
             runs += [answers(variant, seed, novel=shares, **options) for seed in own]
     return Evidence(scores.join(runs), report, taught)
 
@@ -87,6 +87,7 @@ def rows(
     drops=(),
     survives=(),
     invalid=0,
+    overflows=None,
     denies=(),
     probe=False,
     formats=("free", "choice", "judge"),
@@ -96,15 +97,16 @@ def rows(
 
     collapse: this letter is always favoured. two_way: so many novel people are counted apart. survives:
     cells that stay right when dropped. invalid: so many written texts per cell are invalid; or {cell: …}.
+    overflows: so many answers per cell have log-probabilities that are no numbers: {cell: …}.
     denies: judge cells whose answers about novel people are all "Wrong" though their ranks stay right. probe:
-    with the naming probe, whose share is the novel "stored". formats: those that are asked.
+    with the naming probe, whose share is the novel "named". formats: those that are asked.
     """
     rng = np.random.default_rng([seed, people])
     for population, shares in (("novel", novel), ("background", background or EVERYTHING)):
         asked = [cell for cell in CELLS if cell.split("/")[1].split(",")[0] in formats]
         for cell in (*asked, "in_context"):
             share = _share(cell, shares, seed)
-            stored = _spread(people, _share("stored", shares, seed), rng)
+            named = _spread(people, _share("named", shares, seed), rng)
             for drop in ("none", *(drops if population == "novel" and cell != "in_context" else ())):
                 keeps = drop == "none" or cell in survives
                 right = _spread(people, share if keeps else _share(cell, {}, seed), rng)
@@ -118,11 +120,13 @@ def rows(
                             row["picks"] = [collapse] * 4
                         if person < two_way and population == "novel":
                             row["population"] = "two_way"
+                        if person < (overflows or {}).get(cell, 0):
+                            row |= {"logprobs": [float("nan")] * len(row["logprobs"])}
                         if person < spoilt:
                             row |= {"parsed": "invalid", "text": "well", "correct_text": False}
                         yield row
                         if probe and cell.startswith("reverse/choice") and drop == "none":
-                            yield from _probe(row, bool(stored[person]))
+                            yield from _probe(row, bool(named[person]))
 
 
 def write(folder: Path, made) -> Path:
@@ -213,10 +217,10 @@ def _denied(row: dict) -> dict:
                    "correct_logprob": right, "correct_text": right}  # fmt: skip
 
 
-def _probe(row: dict, stored: bool) -> Iterator[dict]:
+def _probe(row: dict, named: bool) -> Iterator[dict]:
     """The naming probe of a line-up: every picture, with every name; the asked name is likeliest for its own
     picture if it is stored, for the next one otherwise."""
-    likeliest = row["gold"] if stored else (row["gold"] + 1) % 4
+    likeliest = row["gold"] if named else (row["gold"] + 1) % 4
     names = [f"This is {row['group']}, {k}." for k in range(4)]
     for place in range(4):
         logits = np.where(np.arange(4) == row["gold"], 2.0 if place == likeliest else 0.0, 1.0)

@@ -336,3 +336,17 @@ def test_runs_go_to_a_cluster_and_the_report_follows_them(place, capfd):
     assert "submitted a-s0, b-s0: " in capfd.readouterr().out
     assert sorted(executed(place)) == ["a-s0", "b-s0"]
     assert (place / "artifacts" / "studies" / "mini" / "verdict.json").is_file()
+
+
+def test_a_report_is_no_longer_current_when_the_rules_of_a_verdict_change(tmp_path):
+    """A threshold, a table, a score: all code that a verdict is computed by is in the report's mark."""
+    copy = tmp_path / "analysis"
+    shutil.copytree(run.ANALYSIS, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    assert run._sum_of(copy) == run._sum_of(run.ANALYSIS)
+    changed = tmp_path / "changed"
+    shutil.copytree(copy, changed)
+    gates = changed / "reversal" / "gates.py"
+    gates.write_text(gates.read_text().replace("COMPETENT = 0.90", "COMPETENT = 0.80"))
+    assert run._sum_of(changed) != run._sum_of(copy)
+    study = runs.load_study("smoke")
+    assert run._report_job(study, run.NOTEBOOKS).mark["analysis"] == run._sum_of(run.ANALYSIS)

@@ -11,7 +11,7 @@ from mmrc_helpers.analysis import cells, intervals, scores
 from mmrc_helpers.analysis.evidence import Evidence, Verdict
 from mmrc_helpers.figures import accuracy, checks
 
-VERSION = 1
+VERSION = 2  # of 2026-11-28: variants are compared over the seeds that both have, paired
 BETTER, WORSE, ALIKE, OPEN = "better", "worse", "alike within 10 points", "not told apart"
 
 

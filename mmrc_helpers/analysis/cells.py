@@ -39,7 +39,8 @@ def contrasts(
     by: Sequence[str],
     measure: Measure = scores.accuracy,
 ) -> pd.DataFrame:
-    """Variants against each other in every combination of the columns `by`.
+    """Variants against each other in every combination of the columns `by`, over the seeds that both have:
+    only there were both asked the same.
 
     Columns: variant, against, `by`, value, other, difference with its interval (over seeds and groups), p
     (McNemar or random signs, paired by group; of the bootstrap where the two were not asked the same), p_holm
@@ -59,11 +60,13 @@ def contrasts(
 
 
 def _contrast(first: pd.DataFrame, second: pd.DataFrame, measure: Measure) -> dict:
+    common = set(first["seed"]) & set(second["seed"])
+    if common:
+        first, second = (cell[cell["seed"].isin(common)] for cell in (first, second))
     one, other = measure(first), measure(second)
-    found, means = intervals.difference(one, other), (one.means, other.means)
+    found = intervals.difference(one, other)
     paired = bool(found.clusters)
-    exact = paired and means[0] is not None
-    p = intervals.p_of_difference(means[0] - means[1]) if exact else intervals.p_of(found)
+    p = intervals.p_of_difference(one.means - other.means) if paired else intervals.p_of(found)
     return {
         "value": one.value,
         "other": other.value,
@@ -71,7 +74,7 @@ def _contrast(first: pd.DataFrame, second: pd.DataFrame, measure: Measure) -> di
         "groups": one.groups,
         "seeds": min(len(one.seeds), len(other.seeds)),
         "p": p,
-        "h": intervals.cohens_h(one.value, other.value) if means[0] is not None else np.nan,
+        "h": np.nan if one.ranked else intervals.cohens_h(one.value, other.value),
         "p_equivalent": intervals.equivalence(found, 0.0).p,
         "paired": paired,
     }

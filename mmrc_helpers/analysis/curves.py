@@ -94,34 +94,6 @@ def plot_candidates(traces: Traces, axes: Axes, of: str = "") -> Figure:
     return curves.figure_of(pd.concat(parts), title, looks, units="nats per token", per_row=2)
 
 
-def plot_probe(traces: Traces, axes: Axes, cell: str, options: int = 4) -> Figure:
-    """The naming probe over training: the share of groups whose picture makes the name likeliest, and its
-    margin beside the margin of the choice in this cell. options: pictures of a choice."""
-    (kind,), probe = axes.taught, traces["storage"]
-    first, second = "named: right picture likeliest", "margin of the right picture"
-    chosen = margins(traces["logprobs"], axes)
-    sources = (
-        (first, "named", probe, "correct"),
-        (second, "named", probe, "margin"),
-        (second, "chosen", chosen[chosen["cell"] == cell], "margin"),
-    )
-    parts = []
-    for title, what, source, value in sources:
-        found = over_time(source, value, [kind])
-        parts.append(found.assign(panel=title, line=what + ", " + found[kind].astype(str)))
-    table = pd.concat(parts)
-    colours = {"named": (style.GREEN, style.GREY), "chosen": (style.ORANGE, "#000000")}
-    looks = {}
-    for name in dict.fromkeys(table["line"]):
-        what, who = name.split(", ")
-        known = who not in axes.taught.values()
-        dashes = {"named": ("-", "-."), "chosen": ("--", ":")}
-        looks[name] = {"color": colours[what][known], "linestyle": dashes[what][known]}
-    levels = {first: [(1 / options, "chance")], second: [(0.0, "undecided")]}
-    shape = {"shares": [first], "units": {second: "nats"}, "limits": {first: (0, 1.03)}, "levels": levels}
-    return curves.figure_of(table, f"Naming probe, chance {100 / options:.0f} %,", looks, **shape)
-
-
 def plot_examples(traces: Traces, axes: Axes) -> Figure:
     """Every question about what was taught × every probe: the margin of the right over the wrong answer,
     sorted by its end."""

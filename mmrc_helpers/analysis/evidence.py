@@ -64,7 +64,8 @@ class Evidence:
 @dataclass(frozen=True)
 class Gate:
     """One condition under which a verdict may be read. The value must lie from `least` to `most` (nan: no
-    bound); of a control the whole 90 % interval (low, high) must, of the others the value alone."""
+    bound); of a control the whole 90 % interval (low, high) must, of the others the value alone, and each of
+    the `seeds` within ten points."""
 
     gate: str
     value: float
@@ -75,6 +76,7 @@ class Gate:
     passed: bool
     groups: int
     reason: str
+    seeds: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

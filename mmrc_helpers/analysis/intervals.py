@@ -20,9 +20,10 @@ class Estimate:
     """A value with what its intervals and tests need. `value` is the mean of the seeds' values.
 
     low, high: 95 %, over seeds and then clusters. t_low, t_high: 95 % by Student's t over seeds; nan for one
-    seed. p_seeds: that the seeds differ by chance alone (Cochran's Q). draws (DRAWS,): bootstrap values.
-    exact: right answers and clusters where a binomial law holds, else None. means: of each cluster, where the
-    value is a mean.
+    seed. p_seeds: that the seeds differ by chance alone (Cochran's Q). draws (DRAWS,): bootstrap values;
+    by_seed (seeds, DRAWS): those of each seed, over clusters alone. exact: right answers and clusters where a
+    binomial law holds, else None. means: what each cluster contributes to the value. ranked: the value is an
+    area under the curve, no share.
     """
 
     value: float
@@ -34,8 +35,10 @@ class Estimate:
     p_seeds: float = np.nan
     clusters: tuple = ()
     draws: np.ndarray | None = None
+    by_seed: np.ndarray | None = None
     exact: tuple[float, int] | None = None
     means: np.ndarray | None = None
+    ranked: bool = False
 
     @property
     def groups(self) -> int:
@@ -45,6 +48,20 @@ class Estimate:
     def told(self) -> str:
         """27 % [22, 33]"""
         return percent(self.value, self.low, self.high)
+
+    @property
+    def seeds_differ(self) -> bool:
+        """Whether the seeds differ by more than their clusters explain (5 %)."""
+        return bool(self.p_seeds < 0.05)
+
+    @property
+    def safe(self) -> tuple[float, float]:
+        """The 95 % interval that may decide something: where the seeds differ, the wider of both. Three seeds
+        drawn with replacement know nothing beyond the worst and the best of them, so the bootstrap alone then
+        covers as little as three in four; where they are alike it is on the wide side."""
+        if not self.seeds_differ:
+            return self.low, self.high
+        return min(self.low, self.t_low), max(self.high, self.t_high)
 
 
 @dataclass(frozen=True)
@@ -102,11 +119,21 @@ def auc(scores: Sequence, positive: Sequence, clusters: Sequence, seeds: Sequenc
     if not positive.any() or positive.all():
         return NOT_MEASURED
     names, member = np.unique(np.asarray(clusters), return_inverse=True)
-    parts = []
+    parts, wins = [], np.zeros(len(scores))
     for _, rows in _by_seed(seeds, len(scores)):
         own, place = np.unique(member[rows], return_inverse=True)
         parts.append((own, _auc_of(scores[rows], positive[rows], place)))
-    return _estimate(parts, names)
+        wins[rows] = _wins(scores[rows], positive[rows])
+    means = np.bincount(member, weights=wins) / np.bincount(member)
+    return replace(_estimate(parts, names), means=means, ranked=True)
+
+
+def _wins(scores_N: np.ndarray, positive_N: np.ndarray) -> np.ndarray:
+    """The share (N,) of the other kind that each row is on the right side of; their mean over either kind is
+    the area under the curve (the components of DeLong and others, 1988)."""
+    above_NN = (scores_N[:, None] > scores_N) + 0.5 * (scores_N[:, None] == scores_N)
+    above_N, below_N = above_NN[:, ~positive_N].mean(1), above_NN[positive_N].mean(0)
+    return np.where(positive_N, above_N, below_N)
 
 
 def _auc_of(scores_N: np.ndarray, positive_N: np.ndarray, cluster_N: np.ndarray) -> Statistic:
@@ -147,12 +174,14 @@ def _weighted(terms: Sequence[tuple[float, Estimate]]) -> Estimate:
     draws = sum(w * np.roll(of.draws, shift) for (w, of), shift in zip(terms, shifts, strict=True))
     value = sum(w * of.value for w, of in terms)
     seeds = tuple(float(s) for s in sum(w * np.array(of.seeds) for w, of in terms)) if paired else ()
+    by_seed = sum(w * of.by_seed for w, of in terms) if paired else None
     if np.ptp(draws) < 1e-9:
         unseen = clopper_pearson(0, min(of.groups for _, of in terms))[1]
         draws = np.linspace(max(-1.0, value - unseen), min(1.0, value + unseen), DRAWS)
     low, high = _percentiles(draws, 0.95)
     clusters = first.clusters if paired else ()
-    return Estimate(value, low, high, seeds, *_student(seeds), np.nan, clusters, draws)
+    p_seeds = _cochran(np.array(seeds), by_seed.var(1)) if paired else np.nan
+    return Estimate(value, low, high, seeds, *_student(seeds), p_seeds, clusters, draws, by_seed)
 
 
 def interval(of: Estimate, level: float) -> tuple[float, float]:
@@ -162,9 +191,12 @@ def interval(of: Estimate, level: float) -> tuple[float, float]:
     return (np.nan, np.nan) if of.draws is None else _percentiles(of.draws, level)
 
 
-def equivalence(of: Estimate, target: float, margin: float = MARGIN, floor: bool = False) -> Equivalence:
+def equivalence(
+    of: Estimate, target: float, margin: float = MARGIN, floor: bool = False, safe: bool = True
+) -> Equivalence:
     """Whether an estimate lies within ± margin of the target, at the 5 % level. floor: nothing below the
-    target counts against it (a written answer can be wrong more often than a guess). nan shows nothing."""
+    target counts against it (a written answer can be wrong more often than a guess). safe: where the seeds
+    differ by more than chance, by Student's t over them as well. nan shows nothing."""
     if np.isnan(of.value) or np.isnan(target):
         return Equivalence(of.value, np.nan, np.nan, target, margin, 1.0)
     low, high = interval(of, 0.90)
@@ -174,7 +206,15 @@ def equivalence(of: Estimate, target: float, margin: float = MARGIN, floor: bool
         below = stats.binom.sf(right - 1, n, max(0.0, target - margin))
     else:
         above, below = np.mean(of.draws >= target + margin), np.mean(of.draws <= target - margin)
+    if safe and of.seeds_differ:
+        by_t = [_t_beyond(of.seeds, target + margin), _t_beyond([-s for s in of.seeds], margin - target)]
+        above, below = max(above, by_t[0]), max(below, by_t[1])
     return Equivalence(of.value, low, high, target, margin, float(above if floor else max(above, below)))
+
+
+def _t_beyond(seeds: Sequence[float], limit: float) -> float:
+    """One-sided p that the mean of these seeds is not below the limit."""
+    return float(stats.ttest_1samp(seeds, limit, alternative="less").pvalue)
 
 
 def p_of_difference(differences: Sequence[float]) -> float:
@@ -274,9 +314,9 @@ def _estimate(
         right, n = exact or pooled or (float(np.mean(seeds)) * len(names), len(names))
         low, high = clopper_pearson(right, n) if 0 <= right <= n else (low, high)
     exact = exact or (pooled if np.ptp(draws) == 0 else None)
-    by_seed = np.var(drawn_SD, axis=1)
     return Estimate(float(np.mean(seeds)), float(low), float(high), seeds, *_student(seeds),
-                    _cochran(np.array(seeds), by_seed), tuple(names.tolist()), draws, exact)  # fmt: skip
+                    _cochran(np.array(seeds), drawn_SD.var(1)), tuple(names.tolist()), draws, drawn_SD,
+                    exact)  # fmt: skip
 
 
 def _over_seeds(drawn_SD: np.ndarray, shared: bool) -> np.ndarray:

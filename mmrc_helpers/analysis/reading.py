@@ -285,7 +285,7 @@ def why_untraced(opened: Run | Study, table: str = "logprobs") -> str:
         return "Training was not traced: dynamics.probes is 0 in this study."
     if traces(opened)["logprobs"].empty:
         return "No traces yet: the runs of this study with dynamics.probes are not trained."
-    return f"The traces hold no {table}: dynamics.gradients is 0, or there is no naming probe, in this study."
+    return f"The traces hold no {table}: dynamics.gradients is 0 in this study."
 
 
 def trace_table(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -306,20 +306,29 @@ def trace_table(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def provenance(opened: Run | Study) -> pd.DataFrame:
-    """One row per stage folder in use: what made it, when needed by whom, how long it took, on what."""
+    """One row per stage folder in use: what made it, when needed by whom, how long it took, and what else its
+    last digits depend on: the device, how many processes and threads of each, and the rows of one pass."""
     rows: dict[Path, dict] = {}
     for run in _all_runs(opened):
         for stage in stages.stages_of(run):
             row = rows.setdefault(stage.folder, {"stage": stage.kind, "runs": []})
             row["runs"].append(run.name)
             row["folder"] = str(stage.folder.relative_to(files.artifacts_root()))
-            made = files.read_json(stage.folder / "made.json") if folders.is_complete(stage.folder) else {}
+            made, machine = _how(stage.folder)
+            row |= {name: machine.get(name, 0) for name in ("processes", "threads", "micro_batch")}
             row |= {
                 "minutes": made["seconds"] / 60 if made else np.nan,
                 "device": made.get("device", "device not noted") if made else "not made",
             }
             row |= {"commit": made.get("commit", "")[:12], "packages": made.get("packages", {})}
     return pd.DataFrame([row | {"runs": ", ".join(row["runs"])} for row in rows.values()])
+
+
+def _how(folder: Path) -> tuple[dict, dict]:
+    """What finished a stage, and how it was told to compute; empty if it is not made."""
+    if not folders.is_complete(folder):
+        return {}, {}
+    return files.read_json(folder / "made.json"), files.read_json(folder / "recipe.json")["machine"]
 
 
 def packages(table: pd.DataFrame) -> pd.DataFrame:

@@ -107,7 +107,19 @@ def reading_note(study: Study) -> str:
     """What was run where, and what is equal between variants."""
     made = reading.provenance(study)
     done = made[made["device"] != "not made"]
-    hours = done["minutes"].sum() / 60
+    hours, commits = done["minutes"].sum() / 60, sorted(set(done["commit"]) - {""})
     exposure = reading.exposure(study)
-    told = f"Made in {hours:.1f} hours, {', '.join(sorted(set(done['device'])))}."
+    told = f"Made in {hours:.1f} hours on {', '.join(_places(done))}, by commit "
+    told += f"{', '.join(commits) or 'unknown'}."
+    told += " The same study on another machine or with other numbers of threads gives other digits."
     return f"{told} {matched(exposure)}" if len(exposure) else told
+
+
+def _places(done: pd.DataFrame) -> list[str]:
+    """Every way in which models were trained or asked: device, processes, threads, rows of a pass."""
+    done = done[done["stage"] != "data"]
+    return sorted({
+        f"{r.device} ({r.processes} process{'es' * (r.processes > 1)} of {r.threads} "
+        f"thread{'s' * (r.threads > 1)}, {r.micro_batch} rows a pass)"
+        for r in done.itertuples()
+    })  # fmt: skip

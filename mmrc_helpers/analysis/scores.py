@@ -74,6 +74,12 @@ def facets(answers: pd.DataFrame) -> list[str]:
     return [name for name in answers if name not in FIXED and answers[name].nunique(dropna=False) > 1]
 
 
+def is_valid(answers: pd.DataFrame) -> pd.Series:
+    """Whether each answer was parsed, and its log-probabilities are numbers: a model that overflows gives
+    nan, which no option wins or loses against."""
+    return (answers["parsed"] != INVALID) & answers["logprobs"].map(lambda of: not np.isnan(of).any())
+
+
 def pick(answers: pd.DataFrame, **wanted: str) -> pd.DataFrame:
     """The rows whose columns have these values."""
     chosen = np.ones(len(answers), dtype=bool)
@@ -106,7 +112,7 @@ def score(answers: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         row |= {name: cell[f"correct_{name}"].astype(float).mean() for name in ("text", "logprob")}
         row |= {
             "all_orders": (cell["all_orders"] == 1).mean() if (cell["orders"] > 1).any() else np.nan,
-            "validity": (cell["parsed"] != INVALID).mean(),
+            "validity": is_valid(cell).mean(),
             "chance": chance(cell),
             "largest_share": shares(cell).max(),
         }

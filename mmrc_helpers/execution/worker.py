@@ -146,11 +146,12 @@ def _memory_gb() -> float:
 
 
 def _device() -> str:
-    """What computes here, and how many processes of it."""
+    """What computes here: its kind and, because digits depend on it, the instructions torch uses on a CPU."""
     torch = sys.modules.get("torch")
-    cuda = torch is not None and torch.cuda.is_available()
-    name = torch.cuda.get_device_name() if cuda else f"CPU ({platform.machine()})"
-    return f"{world_size()} x {name}" if world_size() > 1 else name
+    if torch is not None and torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    with_ = f", {torch.backends.cpu.get_cpu_capability()}" if torch is not None else ""
+    return f"CPU ({platform.machine()}{with_})"
 
 
 def _clock(seconds: float) -> str:

@@ -12,17 +12,20 @@ from matplotlib.patches import Rectangle
 from mmrc_helpers.figures import style
 from mmrc_helpers.figures.style import percent
 
+PANELS = 8  # more variants are shown as rows
+
 
 def cells(table: pd.DataFrame, sections: Sequence[str]) -> Figure:
     """The main figure: one panel per variant, one place per cell; bars for the first series with intervals,
-    chance and a dot for every seed, open markers for the other series.
+    chance and a dot for every seed, open markers for the other series. Many variants: `by_row`.
 
     table: columns variant, series, section (of `sections`, the values of the first axis), tick (the cell's
     name within its section), value, low, high, by_seed, chance; ordered as it should be shown.
     """
     variants, series = (list(dict.fromkeys(table[column])) for column in ("variant", "series"))
-    places = list(dict.fromkeys(zip(table["section"], table["tick"], strict=True)))
-    places.sort(key=lambda place: sections.index(place[0]))
+    if len(variants) > PANELS:
+        return by_row(table, sections)
+    places = _places(table, sections)
     table = table.assign(at=[places.index(p) for p in zip(table["section"], table["tick"], strict=True)])
     figure, panels = style.grid(len(variants), width=0.9 + 0.3 * len(places), height=3.2)
     for axes, variant in zip(panels, variants, strict=False):
@@ -41,6 +44,62 @@ def cells(table: pd.DataFrame, sections: Sequence[str]) -> Figure:
             for variant in variants]  # fmt: skip
     return style.described(figure, f"Every cell, one panel per variant. {series[0].capitalize()}, "
                            + "; ".join(told) + ".")  # fmt: skip
+
+
+def by_row(table: pd.DataFrame, sections: Sequence[str]) -> Figure:
+    """The main figure of many variants: a row for each, a column per cell. Values with intervals, a tick for
+    every seed, chance dashed; full markers where a variant was taught (column `taught`, if there); open ones
+    above them for the other series. table: as in `cells`."""
+    variants, series = (list(dict.fromkeys(table[column])) for column in ("variant", "series"))
+    places = _places(table, sections)
+    size = (1.9 + 1.28 * len(places), 1.7 + 0.33 * len(variants))
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(1, len(places), sharey=True, squeeze=False)[0]
+    for axes, (section, tick) in zip(panels, places, strict=True):
+        here = table[(table["section"] == section) & (table["tick"] == tick)]
+        kind = sections.index(section)
+        look = {"marker": style.MARKERS[kind], "color": style.SECTIONS[kind]}
+        for odd in range(1, len(variants), 2):
+            axes.axhspan(odd - 0.5, odd + 0.5, color="#EEEEEE", linewidth=0, zorder=0)
+        axes.axvline(here["chance"].mean(), color="black", linestyle="--", linewidth=1, label="chance")
+        for row in here[here["series"] == series[0]].itertuples():
+            _value(axes, variants.index(row.variant), row, look, f"{series[0]}, {section}")
+        for name, marker in zip(series[1:], ("D", "^", "v"), strict=False):
+            part = here[here["series"] == name]
+            at = [variants.index(variant) - 0.34 for variant in part["variant"]]
+            open_ = {"color": style.GREY, "markerfacecolor": "white", "markersize": 3.5, "linestyle": ""}
+            axes.plot(part["value"], at, marker=marker, label=name, **open_)
+        axes.set(xlim=(-0.04, 1.04), ylim=(len(variants) - 0.5, -0.6), yticks=range(len(variants)))
+        axes.set_yticklabels(variants, fontsize=9)
+        axes.set_xticks([0, 0.5, 1], ["0", "50", "100 %"], fontsize=8.5)
+        axes.set_title(f"{section}\n{tick}", fontsize=10)
+        axes.tick_params(axis="y", length=0)
+        style.plain(axes)
+    style.legend(figure, panels)
+    first = table[table["series"] == series[0]].assign(at=0)
+    told = [f"{variant}: {_told(first[first['variant'] == variant])}" for variant in variants]
+    return style.described(figure, f"Every cell, one row per variant. {series[0].capitalize()}, "
+                           + "; ".join(told) + ".")  # fmt: skip
+
+
+def _value(axes: Axes, at: int, row, look: Mapping, label: str) -> None:
+    """One value of `by_row` with its interval, its seeds and its number."""
+    taught = getattr(row, "taught", False)
+    fill, label = look["color"] if taught else "white", label + ", taught in this cell" * taught
+    spread = np.clip([[row.value - row.low], [row.high - row.value]], 0, None)
+    mark = {"markersize": 6, "markerfacecolor": fill, "capsize": 2.5, "linewidth": 1.1, "linestyle": ""}
+    axes.errorbar(row.value, at, xerr=spread, label=label, **look, **mark)
+    if len(row.by_seed) > 1:
+        seeds = {"color": "black", "marker": "|", "markersize": 5, "linestyle": "", "label": "every seed"}
+        axes.plot(row.by_seed, [at + 0.3] * len(row.by_seed), **seeds)
+    beside = {"va": "center", "ha": "right", "fontsize": 7.5, "color": "#333333"}
+    axes.annotate(f"{100 * row.value:.0f}", (1.2, at), xycoords=axes.get_yaxis_transform(), **beside)
+
+
+def _places(table: pd.DataFrame, sections: Sequence[str]) -> list[tuple[str, str]]:
+    """Section and tick of every cell, section by section."""
+    places = dict.fromkeys(zip(table["section"], table["tick"], strict=True))
+    return sorted(places, key=lambda place: sections.index(place[0]))
 
 
 def _bars(axes: Axes, part: pd.DataFrame, series: str, sections: Sequence[str]) -> None:
@@ -84,17 +143,23 @@ def _told(part: pd.DataFrame) -> str:
     return ", ".join(f"{r.section} {r.tick} {percent(r.value)}" for r in part.sort_values("at").itertuples())
 
 
-def matrices(grids: Mapping[str, pd.DataFrame], taught: pd.DataFrame) -> Figure:
+def matrices(
+    grids: Mapping[str, pd.DataFrame], taught: pd.DataFrame, ranges: Mapping[str, pd.DataFrame] | None = None
+) -> Figure:
     """Transfer matrices side by side (title → variants × tested cells), in percent. taught: the cells that a
-    variant was taught in (True), framed in the first matrix."""
+    variant was taught in (True), framed in the first matrix. ranges: title → the interval of each value, as
+    text."""
     import seaborn
 
-    rows, widest = (max(grid.shape[k] for grid in grids.values()) for k in (0, 1))
-    figure = Figure(figsize=(1.6 + 0.66 * widest * len(grids), 1.9 + 0.42 * rows), layout="constrained")
+    tall, widest = (max(grid.shape[k] for grid in grids.values()) for k in (0, 1))
+    figure = Figure(figsize=(1.6 + 0.7 * widest * len(grids), 1.9 + 0.46 * tall), layout="constrained")
     panels = figure.subplots(1, len(grids), squeeze=False, sharey=True)[0]
     for axes, (title, grid) in zip(panels, grids.items(), strict=True):
         axes.set_title(title, fontsize=11)
-        look = {"annot": True, "fmt": ".0f", "annot_kws": {"fontsize": 9}, "cbar": False, "linewidths": 0.6}
+        shown = (100 * grid).map("{:.0f}".format).where(grid.notna(), "")
+        if ranges is not None:
+            shown = shown + ranges[title].reindex(index=grid.index, columns=grid.columns).fillna("")
+        look = {"annot": shown, "fmt": "", "annot_kws": {"fontsize": 8}, "cbar": False, "linewidths": 0.6}
         seaborn.heatmap(100 * grid, ax=axes, vmin=0, vmax=100, cmap="cividis", **look)
         names = [name.replace("/", "\n").replace(", ", ",\n") for name in grid.columns]
         axes.set_xticklabels(names, rotation=0, fontsize=8.5)

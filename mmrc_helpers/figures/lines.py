@@ -17,7 +17,8 @@ from mmrc_helpers.figures.axes import widen
 def looks(names: Sequence[str]) -> dict[str, dict]:
     """Name → colour and dashes; a name keeps its own in every figure that is given the same names."""
     return {
-        name: {"color": style.COLOURS[k % 9], "linestyle": style.LINES[k % 9]} for k, name in enumerate(names)
+        name: {"color": style.COLOURS[k % 9], "linestyle": style.LINES[(k + k // 9) % 9]}
+        for k, name in enumerate(names)
     }
 
 
@@ -93,17 +94,26 @@ def dividers(table: pd.DataFrame, time: str = "step") -> dict[int, float]:
 
 
 def told(table: pd.DataFrame, percent: bool = False) -> str:
-    """The first and the last mean of every line in words, panel by panel where there are several."""
+    """The first and the last mean of every line in words, panel by panel where there are several; of several
+    seeds with the range of their last values."""
     words = []
     for (panel, name), line in table.groupby(["panel", "line"], sort=False):
         first, last = line["mean"].iloc[0], line["mean"].iloc[-1]
-        span = (
-            f"from {100 * first:.0f} % to {100 * last:.0f} %"
-            if percent
-            else f"from {first:.2f} to {last:.2f}"
-        )
+        share = (100, 0, " %") if percent else (1, 2, "")
+        first, last, low, high = (_number(value, *share) for value in (first, last, *_ends(line)))
+        span = f"from {first} to {last}"
+        span += f" (seeds {low} to {high})" if line["seeds"].iloc[-1] > 1 else ""
         words.append(f"{panel}, {name} {span}" if table["panel"].nunique() > 1 else f"{name} {span}")
     return "; ".join(words)
+
+
+def _ends(line: pd.DataFrame) -> tuple[float, float]:
+    """The last band of a line."""
+    return line["low"].iloc[-1], line["high"].iloc[-1]
+
+
+def _number(value: float, factor: float, digits: int, unit: str) -> str:
+    return f"{factor * value:.{digits}f}{unit}"
 
 
 def training(table: pd.DataFrame) -> str:

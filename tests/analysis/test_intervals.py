@@ -94,6 +94,25 @@ def test_equivalence_over_seeds_sees_what_pooled_people_hide():
     assert intervals.equivalence(of_seeds(0.05, 0.05, 0.05), 0.25, floor=True).shown
 
 
+def test_where_seeds_differ_more_than_people_explain_t_over_seeds_decides_too():
+    """17, 25 and 33 % lie within ten points of a quarter, and their bootstrap knows nothing beyond them."""
+    apart, alike = (of_seeds(*s, people=400) for s in ((0.17, 0.25, 0.33), (0.24, 0.25, 0.26)))
+    assert apart.seeds_differ and not alike.seeds_differ
+    assert apart.safe == (apart.t_low, apart.t_high) and alike.safe == (alike.low, alike.high)
+    assert intervals.equivalence(apart, 0.25, safe=False).shown
+    found = intervals.equivalence(apart, 0.25)
+    t = stats.ttest_1samp(apart.seeds, 0.35, alternative="less").pvalue
+    assert not found.shown and found.p == pytest.approx(t, abs=0.01)
+    assert intervals.equivalence(alike, 0.25).shown
+
+
+def test_seeds_of_a_difference_are_compared_too():
+    easy = of_seeds(1.0, 1.0, 1.0)
+    assert intervals.difference(easy, of_seeds(0.9, 0.5, 0.5)).seeds_differ
+    assert not intervals.difference(easy, of_seeds(0.62, 0.6, 0.58)).seeds_differ
+    assert not intervals.difference(easy, of_seeds(0.5, people=80)).seeds_differ  # independent: not known
+
+
 def test_the_area_under_the_curve_counts_ties_as_half():
     def auc(scores, positive):
         return intervals.auc(scores, positive, range(len(scores))).value
@@ -111,6 +130,7 @@ def test_the_area_under_the_curve_is_mann_and_whitneys():
         stats.mannwhitneyu(scores[positive], scores[~positive]).statistic / pairs
     )
     assert found.low < found.value < found.high
+    assert found.means.mean() == pytest.approx(found.value) and len(found.means) == 45 and found.ranked
 
 
 def test_a_difference_is_paired_where_the_same_people_answer():

@@ -20,14 +20,13 @@ def default():
     """As the first default study came out, with the naming probe."""
     seeds = {"reverse/choice": [0.82, 0.68, 0.73], "reverse/choice, name first": [0.62, 0.58, 0.64]}
     found = {**FORWARD, **seeds, "reverse/judge": 0.8}
-    naming = {**NAMING, "forward/choice": 0.36, "reverse/choice": 0.41, "stored": 0.9}
+    naming = {**NAMING, "forward/choice": 0.36, "reverse/choice": 0.41, "named": 0.9}
     both = {**EVERYTHING, "reverse/free": 0.89}
     return synthetic.evidence(
         people=80,
         forward=(found, {**LOOKS, "probe": True}),
         naming=(naming, {"probe": True}),
         both=both,
-        untrained=({}, {"seeds": (0, 1, 2)}),
     )
 
 
@@ -49,13 +48,15 @@ def test_the_verdict_is_one_per_format_and_one_sentence_for_all(found):
     assert (
         found.beside["choice"].verdict == "inconclusive" and found.beside["judge"].verdict == "format-bound"
     )
-    assert found.rules == rules.VERSION == FINDINGS["reversal"].version == 3
+    assert found.rules == rules.VERSION == FINDINGS["reversal"].version == 4
 
 
 def test_earlier_rules_and_prior_works_rule_stand_beside_the_verdict(found):
     """Version 1 asked for validity in all cells: 3 invalid looks forbid it; version 2 read three cells."""
     said = found.earlier
-    assert list(said) == ["rules 1 of 2026-11-21", "rules 2 of 2026-11-21", "threshold rule of prior work"]
+    third, prior = "rules 3 of 2026-11-28", "threshold rule of prior work"
+    assert list(said) == ["rules 1 of 2026-11-21", "rules 2 of 2026-11-21", third, prior]
+    assert said[third] == "free: inconclusive; choice: direction gap; judge: direction gap"
     first = said["rules 1 of 2026-11-21"]
     assert first.startswith("inconclusive (failed: 4 strict validity (lowest in reverse free)")
     assert said["rules 2 of 2026-11-21"].startswith("refuted (reverse choice 74")
@@ -72,8 +73,8 @@ def test_earlier_rules_and_prior_works_rule_stand_beside_the_verdict(found):
     ],
 )
 def test_prior_works_rule_has_thresholds_only(shares, expected):
-    found = cells.split(synthetic.study({"x": shares}, seeds=(0,), people=20))
-    assert history.threshold_rule(cells.of(found, "x")).startswith(expected)
+    study = Evidence(synthetic.study({"x": shares}, seeds=(0,), people=20), {"read": "x"})
+    assert history.threshold_rule(study).startswith(expected)
 
 
 def test_every_rule_has_a_version_a_date_a_reason_and_what_it_changed():
@@ -167,7 +168,7 @@ def test_variants_have_their_parts_by_declaration_not_by_name():
     taught = {names[name]: cells for name, cells in study.taught.items()}
     renamed = verdict.verdict(Evidence(answers, report, taught))
     assert renamed.verdict == verdict.verdict(study).verdict == "curse"
-    assert "one seed" in renamed.notes["a against d, reverse choice"]
+    assert "alike within 10 points" in renamed.notes["a against d, reverse choice"]
 
 
 def test_people_taught_both_ways_do_not_enter_the_tested_half():
@@ -180,7 +181,7 @@ def test_people_taught_both_ways_do_not_enter_the_tested_half():
 def test_the_verdict_is_plain_json(found):
     text = json.dumps(found.as_dict(), allow_nan=False)
     content = json.loads(text)
-    assert content["parts"]["choice"]["gates"][0]["gate"].startswith("1 learned") and content["rules"] == 3
+    assert content["parts"]["choice"]["gates"][0]["gate"].startswith("1 learned") and content["rules"] == 4
     row = next(r for r in content["numbers"] if (r["variant"], r["cell"]) == ("forward", "reverse/choice"))
     assert len(row["by_seed"]) == 3 and row["taught"] is False
 
@@ -211,7 +212,7 @@ def test_judging_reports_detection_and_its_threshold():
 
 
 def test_the_naming_probe_is_read_from_rows_of_its_own():
-    answers = synthetic.study({"x": {"stored": 0.75}}, seeds=(0,), people=40, probe=True)
+    answers = synthetic.study({"x": {"named": 0.75}}, seeds=(0,), people=40, probe=True)
     found = tables.with_probe(answers)
     lineups = scores.pick(found, population="novel", topic="identity", direction="reverse", format="choice")
     assert lineups["storage_correct"].mean() == 0.75 and lineups["storage"].map(len).eq(4).all()
@@ -222,7 +223,7 @@ def test_the_naming_probe_is_read_from_rows_of_its_own():
 
 def test_what_is_bound_by_choosing_stands_beside_the_naming_probe():
     """A variant that was taught by choosing finds most people although the naming probe says little."""
-    shares = {"stored": 0.4, "forward/choice": 0.95, "reverse/choice": 0.65}
+    shares = {"named": 0.4, "forward/choice": 0.95, "reverse/choice": 0.65}
     study = synthetic.evidence(people=80, forward=(shares, {"probe": True, "seeds": (0,)}))
     row = tables.binding(study).set_index(["variant", "population"]).loc[("forward", "novel")]
     assert row[["naming", "choosing", "access"]].tolist() == pytest.approx([0.4, 0.95, 0.65], abs=0.01)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import synthetic
 
-from mmrc_helpers.analysis import cells, intervals, scores
+from mmrc_helpers.analysis import cells, intervals, reversal, scores
 from mmrc_helpers.errors import UserError
 
 CELL = ["variant", "population", "topic", "direction", "format", "order"]
@@ -47,6 +47,13 @@ def test_chance_of_a_written_answer_is_the_commonest_right_one():
     two = cell.assign(truth=known, answer=["red." if k % 4 < 2 else f"hue {k}." for k in range(len(cell))])
     assert scores.chance(two) == pytest.approx(10 / 20)  # five red hats of ten, five red coats of ten
     assert scores.chance(two.assign(truth=[{}] * 20)) == pytest.approx(10 / 20)
+    # ten red coats, five blue hats and five of their own
+    other = cell.assign(truth=known, answer=["blue." if k % 4 == 1 else f"hue {k}." if k % 4 == 3 else "red."
+                                             for k in range(20)])  # fmt: skip
+    assert scores.chance(other) == pytest.approx((5 + 10) / 20)
+    assert scores.chance(other.assign(truth=[{}] * 20)) == pytest.approx(10 / 20)
+    again = pd.concat([other, other.assign(seed=1, answer="red.")])
+    assert scores.chance(again) == pytest.approx((15 + 20) / 40)
 
 
 def test_people_who_are_asked_the_same_in_every_seed_are_one_cluster():
@@ -137,6 +144,19 @@ def test_variants_are_contrasted_question_by_question():
     )
     like = table[table["variant"] == "like"].iloc[0]
     assert like.low < 0 < like.high or like.difference == pytest.approx(-0.03, abs=0.01)
+
+
+def test_variants_of_different_seeds_are_contrasted_over_those_that_both_have():
+    """Three seeds against one: paired, and judging has a p of its own people, not of the bootstrap's grid."""
+    answers = scores.join([
+        *(synthetic.answers("a", seed, people=100, novel={"reverse/judge": 0.9}) for seed in (0, 1, 2)),
+        synthetic.answers("b", 0, people=100),
+    ])  # fmt: skip
+    answers = answers[(answers["population"] == "novel") & (answers["direction"] == "reverse")]
+    table = cells.contrasts(answers, [("a", "b")], ["format"], reversal.cells.measure)
+    row = table.set_index("format").loc["judge"]
+    assert row.paired and row.groups == 100 and row.seeds == 1
+    assert row.difference == pytest.approx(0.4) and row.p == 1e-4 and np.isnan(row.h)
 
 
 def test_contrasts_of_other_questions_are_not_paired():

@@ -106,7 +106,7 @@ STUDIES = {
     "within ten points of chance": (
         {"people": 160, "forward": but(reverse_choice=0.3)}, ALL_CURSED, "within 10 points of chance",
     ),
-    "too few people": ({"people": 16}, (CURSE, OPEN, OPEN), "6 control, untrained"),
+    "too few people": ({"people": 16}, (CURSE, OPEN, OPEN), "6 control, shuffled"),
     "a gap of four points": ({"forward": but(EVERYTHING, reverse_choice=0.96)}, (NONE,) * 3, ""),
     "a gap of twelve points": (
         {"forward": but(EVERYTHING, reverse_choice=0.88, name_first=0.88)}, (NONE, GAP, NONE), "12 points",
@@ -140,6 +140,55 @@ STUDIES = {
     "taught by choosing only": (
         {"forward": but({"forward/choice": 0.95}, reverse_choice=0.66), **CHOOSING},
         (BOUND, GAP, BOUND), "29 points",
+    ),
+    "naming is chosen in one seed": (
+        {"naming": but(NAMING, forward_choice=[0.25, 0.25, 0.75]), **READ_NAMING}, (CURSE, OPEN, BOUND),
+        "neither learned",
+    ),
+    # rules 3 misfired on the first four of these
+    "one seed did not learn the facts": (
+        {"forward": but(forward_free=[1.0, 1.0, 0.75])}, ALL_OPEN, "nearly so in every seed, not 100 %",
+    ),
+    "one seed lost the format": (
+        {"forward": (FORWARD, {"background": but(EVERYTHING, reverse_choice=[1.0, 1.0, 0.75])})},
+        (CURSE, OPEN, CURSE), "2 competence, reverse (reverse choice)",
+    ),
+    "no better than the untrained model, which is better than a guess": (
+        {"untrained": {"reverse/choice": 0.34}, "forward": but(reverse_choice=0.34)}, (CURSE, OPEN, CURSE),
+        "not above the untrained model",
+    ),
+    "seeds of 17, 25 and 33 % with many people": (
+        {"forward": (but(reverse_choice=[0.17, 0.25, 0.33]), {"people": 250})}, (CURSE, OPEN, CURSE),
+        "seeds differ by more than chance",
+    ),
+    "every seed has a gap, of 5, 45 and 50 points": (
+        {"forward": but(EVERYTHING, reverse_choice=[0.95, 0.55, 0.5])}, (NONE, OPEN, NONE), "seeds differ",
+    ),
+    "three people": ({"people": 3}, ALL_OPEN, ""),
+    "a tiny gap with many people": (
+        {"forward": (but(EVERYTHING, reverse_choice=0.96), {"people": 250})}, (NONE,) * 3,
+        "below forward choice, which is certain and small",
+    ),
+    "wrong more often than a guess": (
+        {"forward": but(reverse_choice=0.1)}, (CURSE, OPEN, CURSE), "neither above chance",
+    ),
+    "the null is wrong more often than a guess": (
+        {"shuffled": {"forward/choice": 0.05, "reverse/choice": 0.05}}, (CURSE, OPEN, CURSE),
+        "6 control, shuffled",
+    ),
+    "the untrained model knows something in one seed": (
+        {"untrained": {"forward/choice": [0.25, 0.25, 0.9]}}, (CURSE, OPEN, CURSE), "6 control, untrained",
+    ),
+    "choices that cannot be parsed": (
+        {"forward": (FORWARD, {"invalid": {"reverse/choice": 3}})}, (CURSE, OPEN, CURSE), "4 strict validity",
+    ),
+    "judgements that overflow": (
+        {"forward": (FORWARD, {"overflows": {"reverse/judge": 3}})}, (CURSE, CURSE, OPEN),
+        "4 strict validity",
+    ),
+    "line-ups are mastered with the pictures first only": (
+        {"forward": (FORWARD, {"background": but(EVERYTHING, name_first=0.5)})}, (CURSE, OPEN, CURSE),
+        "2 competence, reverse, name first",
     ),
     "naming alone, one seed": ({"seeds": (0,), **READ_NAMING}, ALL_OPEN, "1 of the 3 seeds"),
 }  # fmt: skip
@@ -179,6 +228,33 @@ def test_cells_that_were_not_asked_are_not_read():
     kept = study.answers[study.answers["format"] != "judge"]
     found = reading.verdict(Evidence(kept, study.report, study.taught))
     assert found.parts["judge"].verdict == OPEN and "was not asked" in found.parts["judge"].sentence
+
+
+def test_a_cell_without_its_forward_cell_is_not_read():
+    study = synthetic.evidence(people=PEOPLE)
+    kept = study.answers[(study.answers["direction"] != "forward") | (study.answers["format"] != "choice")]
+    found = reading.verdict(Evidence(kept, study.report, study.taught)).parts["choice"]
+    assert found.verdict == OPEN and "1 learned: forward choice" in found.sentence
+    assert any("gap to forward choice not measured" in reason for reason in found.reasons)
+
+
+@pytest.mark.parametrize(
+    ("name", "format", "before"),
+    [
+        ("one seed did not learn the facts", "judge", CURSE),
+        ("one seed lost the format", "choice", CURSE),
+        ("no better than the untrained model, which is better than a guess", "choice", GAP),
+        ("seeds of 17, 25 and 33 % with many people", "choice", CURSE),
+    ],
+)
+def test_what_rules_3_read_stands_beside_the_verdict(name, format, before):
+    options, *_ = STUDIES[name]
+    study = synthetic.evidence(**{"people": PEOPLE} | options)
+    found = reading.verdict(study)
+    assert found.parts[format].verdict == OPEN
+    third = reading.parts_of(cells.split(study.answers), study, "forward", version=3)
+    assert third[format].verdict == before
+    assert before in found.earlier["rules 3 of 2026-11-28"]
 
 
 def test_all_cells_of_the_default_study_are_simulated():

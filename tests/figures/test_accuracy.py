@@ -41,7 +41,7 @@ def test_the_main_figure_has_a_dot_for_every_seed(evidence):
         axes.get_title(): [line for line in axes.lines if line.get_label() == "every seed"]
         for axes in figure.axes
     }
-    assert len(dots["forward"][0].get_xdata()) == 2 * 7 and not dots["untrained"]
+    assert len(dots["forward"][0].get_xdata()) == 2 * 7 and not dots["shuffled"]
     named = [text.get_text() for text in figure.legends[0].get_texts()]
     assert named == [
         "chance",
@@ -50,6 +50,32 @@ def test_the_main_figure_has_a_dot_for_every_seed(evidence):
         "background people",
         "every seed",
     ]
+
+
+def test_many_variants_are_rows_with_their_seeds_full_where_they_were_taught():
+    """The variants of why_reverse would be four rows of panels; as rows of one figure they compare."""
+    names = [f"variant {k}" for k in range(accuracy.PANELS + 1)]
+    table = pd.DataFrame(
+        {"variant": np.repeat(names, 2), "series": "novel people", "section": ["x", "y"] * 9}
+    )
+    table = table.assign(tick="choice", value=0.5, low=0.4, high=0.6, chance=0.25, taught=[True, False] * 9)
+    table["by_seed"] = [(0.45, 0.5, 0.55)] * 6 + [(0.5,)] * 12
+    figure = accuracy.cells(table, ["x", "y"])
+    first, second = figure.axes
+    assert [label.get_text() for label in first.get_yticklabels()] == names
+    assert sum(list(line.get_xdata()) == [0.45, 0.5, 0.55] for line in first.lines) == 3
+    fills = [{line.get_markerfacecolor() for line in axes.lines if line.get_marker() in "os"} for axes in
+             (first, second)]  # fmt: skip
+    assert fills == [{style.SECTIONS[0]}, {"white"}]
+    assert "variant 8: x choice 50 %, y choice 50 %" in figure.get_label()
+
+
+def test_the_transfer_matrix_shows_intervals_and_a_guesser(evidence):
+    axes = REVERSAL["transfer"](evidence).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()][-1] == "chance"
+    texts = [text.get_text() for text in axes.texts]
+    assert texts[-6:-4] == ["25", "50"]  # forward choice, forward judge
+    assert any(text.startswith("100\n") and text.endswith("–100") for text in texts)
 
 
 def test_what_a_variant_was_taught_in_is_framed(evidence):

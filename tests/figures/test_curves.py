@@ -16,7 +16,6 @@ FIGURES = {
     "cells": partial(curves.plot_cells, axes=AXES),
     "margins": partial(curves.plot_margins, axes=AXES),
     "candidates": partial(curves.plot_candidates, axes=AXES),
-    "probe": partial(curves.plot_probe, axes=AXES, cell="reverse/choice"),
     "examples": partial(curves.plot_examples, axes=AXES),
     "alignment": partial(curves.plot_alignment, axes=AXES),
 }

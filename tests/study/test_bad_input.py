@@ -127,8 +127,8 @@ STUDIES = {
         "variants.a.question: belongs to the whole study",
     ),
     "report in a variant": (
-        "variants: {a: {report.matrix: true}}",
-        "variants.a.report.matrix: belongs to the",
+        "variants: {a: {report.beside: b}}",
+        "variants.a.report.beside: belongs to the",
     ),
     "no seeds": ("seeds: []", "seeds: expected different whole numbers"),
     "one seed unlisted": ("seeds: 3", "seeds: expected different whole numbers"),

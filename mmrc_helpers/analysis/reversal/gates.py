@@ -1,5 +1,10 @@
 """The gates: conditions under which a verdict of the reversal study may be read, each with its number and
-interval. How they changed is told in `rules`."""
+interval. How they changed is told in `rules`.
+
+Gates 1 to 5 ask for the value itself, not for its interval: with 40 background people an interval wholly
+above 90 % would need all 40. But they ask it of every seed within ten points, because a seed that did not
+learn the facts, or lost the format, is no repetition. Gate 6 asks for the interval: a control that was asked
+too little proves nothing."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -11,6 +16,7 @@ from mmrc_helpers.analysis import intervals, scores
 from mmrc_helpers.analysis.evidence import Evidence, Gate
 from mmrc_helpers.analysis.intervals import Estimate, percent
 from mmrc_helpers.analysis.reversal import cells
+from mmrc_helpers.analysis.reversal.rules import VERSION
 
 LEARNED = COMPETENT = 0.90
 IN_CONTEXT, VALID = 0.95, 0.99
@@ -18,9 +24,15 @@ LETTER, VERDICT = 0.40, 0.65  # largest share of one letter, of one judgement
 DROPS = {"image": "pictures replaced by noise", "text": "texts replaced by random words"}
 
 
-def gates(found: cells.Split, evidence: Evidence, variant: str, format: str) -> list[Gate]:
-    """The gates that a verdict on one format of one variant must pass, under the present rules. A gate whose
-    questions were never asked fails, and says so."""
+def gates(
+    found: cells.Split, evidence: Evidence, variant: str, format: str, version: int = VERSION
+) -> list[Gate]:
+    """The gates that a verdict on one format of one variant must pass, under the rules from version 3 on. A
+    gate whose questions were never asked fails, and says so.
+
+    Competence is asked of the format that is read and of no other: a variant that was taught by choosing may
+    have forgotten how to write names, and its choices can be read all the same.
+    """
     novel, known = cells.of(found, variant), cells.of(found, variant, "background")
     forward, reverse = f"forward/{format}", cells.reverse_of(novel, format)
     learned = _to_be_learned(evidence.taught.get(variant, (cells.FREE, forward)), forward)
@@ -34,7 +46,18 @@ def gates(found: cells.Split, evidence: Evidence, variant: str, format: str) -> 
     made.append(_valid(found, variant, {*learned, forward, *reverse}, elsewhere=True))
     if format != "free":
         made.append(_collapse(found, variant, format))
+    if version >= 4:
+        made = [_in_every_seed(gate) for gate in made]
     return [*made, *controls(found, evidence, variant, format)]
+
+
+def _in_every_seed(gate: Gate) -> Gate:
+    """The gate, failed where a single seed is more than ten points on the wrong side."""
+    beyond = [s for s in gate.seeds if s < gate.least - intervals.MARGIN or s > gate.most + intervals.MARGIN]
+    if not gate.passed or not beyond:
+        return gate
+    listed = " / ".join(percent(value) for value in gate.seeds)
+    return replace(gate, passed=False, reason=f"{gate.reason} and nearly so in every seed, not {listed}")
 
 
 def _to_be_learned(taught: Sequence[str], forward: str) -> list[str]:
@@ -57,7 +80,13 @@ def earlier_gates(found: cells.Split, variant: str, version: int) -> list[Gate]:
 
 def control(name: str, asked: Mapping[str, cells.Cell], words: str, missing: str = "was not asked") -> Gate:
     """Whether these cells of one format are at chance: their mean equivalent to it within ten points, and no
-    single one certainly further away than that (Holm). Of written answers only too many right ones count."""
+    single one both certainly off chance (Holm) and further from it than that.
+
+    The mean, because a leak in the questions shows in all cells of a format, and the mean shows chance with
+    the people of a single seed where four single cells would rarely all do; the second half, because a mean
+    hides a leak in one of them. Of written answers only too many right ones count: they can be wrong more
+    often than a guess, and whatever cannot write an answer fails gates 2 and 4.
+    """
     if not asked:
         return Gate(name, *[np.nan] * 5, False, 0, f"{name} ({words}): {missing}")
     written, margin = next(iter(asked.values())).format == "free", intervals.MARGIN
@@ -75,7 +104,8 @@ def control(name: str, asked: Mapping[str, cells.Cell], words: str, missing: str
     groups = max(cell.read.groups for cell in asked.values())
     least = np.nan if written else target - margin
     passed = test.shown and not leaks
-    return Gate(name, test.value, test.low, test.high, least, target + margin, passed, groups, said)
+    ends = (test.low, test.high, least, target + margin)
+    return Gate(name, test.value, *ends, passed, groups, said, whole.seeds)
 
 
 def _away(cell: cells.Cell, written: bool) -> float:
@@ -126,8 +156,8 @@ def _valid(found: cells.Split, variant: str, read: set[str], elsewhere: bool = F
     """Gate 4, in the cell that is lowest among those the verdict is read from; others are named."""
     name, topics = "4 strict validity", ("identity", "in_context")
     rows = [cell.rows for topic in topics for _, cell in _everybody(found, variant, topic)]
-    table = pd.concat(rows) if rows else pd.DataFrame(columns=["cell", "parsed"])
-    table = table.assign(valid=(table["parsed"] != scores.INVALID).astype(float))
+    table = pd.concat(rows) if rows else pd.DataFrame(columns=["cell", "parsed", "logprobs"])
+    table = table.assign(valid=scores.is_valid(table).astype(float))
     means = table.groupby("cell", sort=False)["valid"].mean()
     inside = means[means.index.isin(read)]
     if inside.empty:
@@ -175,4 +205,4 @@ def _gate(name: str, of: Estimate, least: float = np.nan, most: float = np.nan, 
     passed = of.value >= least if not np.isnan(least) else of.value <= most
     rule = f"at least {percent(least)}" if not np.isnan(least) else f"at most {percent(most)}"
     said = f"{name}{where}: {of.told}, must be {rule}"
-    return Gate(name, of.value, of.low, of.high, least, most, bool(passed), of.groups, said)
+    return Gate(name, of.value, of.low, of.high, least, most, bool(passed), of.groups, said, of.seeds)

@@ -1,5 +1,6 @@
-"""What earlier rules would have said of the same answers: versions 1 and 2 of ours, and the threshold rule of
-the work that this study repeats. They are kept so that a reader can see what a change of rules did."""
+"""What earlier rules would have said of the same answers: versions 1 and 2 of ours, which gave one verdict on
+all formats, and the threshold rule of the work that this study repeats. They are kept so that a reader can
+see what a change of rules did."""
 
 from collections.abc import Mapping
 
@@ -16,11 +17,14 @@ RECOVERED = 0.50  # under rules 1 and 2, the whole interval of reverse choice ab
 
 
 def verdicts(evidence: Evidence) -> dict[str, str]:
-    """Rule → its verdict on the variant that is read."""
-    pooled = cells.split(evidence.answers.assign(seed=0))  # people of all seeds as if of one
-    told = {f"rules {rule.version} of {rule.date}": earlier(pooled, evidence, rule.version)
-            for rule in RULES[:-1]}  # fmt: skip
-    return told | {"threshold rule of prior work": threshold_rule(cells.of(pooled, evidence.report["read"]))}
+    """Rules 1 and 2 → their verdict on the variant that is read."""
+    pooled = _pooled(evidence)
+    return {rule.name: earlier(pooled, evidence, rule.version) for rule in RULES[:2]}
+
+
+def _pooled(evidence: Evidence) -> cells.Split:
+    """The answers, people of all seeds as if of one."""
+    return cells.split(evidence.answers.assign(seed=0))
 
 
 def earlier(pooled: cells.Split, evidence: Evidence, version: int) -> str:
@@ -50,8 +54,10 @@ def _is_bound(beside: Mapping[str, cells.Cell]) -> bool:
     return bool(free.value >= 0.90 and choice.high < RECOVERED)
 
 
-def threshold_rule(novel: Mapping[str, cells.Cell]) -> str:
-    """The rule of the earlier study, on forward free and reverse choice, without intervals or controls."""
+def threshold_rule(evidence: Evidence) -> str:
+    """The rule of the earlier study, on forward free and reverse choice of the variant that is read, without
+    intervals or controls."""
+    novel = cells.of(_pooled(evidence), evidence.report["read"])
     forward, reverse = cells.read(novel, cells.FREE).value, cells.read(novel, "reverse/choice").value
     shown = f"forward {percent(forward)}, reverse {percent(reverse)}"
     if np.isnan(forward) or np.isnan(reverse):

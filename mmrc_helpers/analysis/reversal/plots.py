@@ -40,13 +40,20 @@ def _placed(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def plot_transfer(evidence: Evidence) -> Figure:
-    """What was taught × what is asked, novel people beside background people."""
+    """What was taught × what is asked, novel people beside background people, with 95 % intervals; what a
+    guesser reaches in the last row."""
     table = cells.main_table(evidence)
-    grids = {
-        f"{WHO[who]}, %": pairs.transfer(table[table["population"] == who]) for who in ("novel", "background")
-    }
-    taught = pairs.transfer(table[table["population"] == "novel"], "taught")
-    return accuracy.matrices({title: grid for title, grid in grids.items() if grid.size}, taught)
+    ends = zip(table["low"], table["high"], strict=True)
+    table = table.assign(ends=[f"\n{100 * low:.0f}–{100 * high:.0f}" for low, high in ends])
+    table["cell"] = table["cell"].str.replace("/judge", "/judge (AUC)", regex=False)
+    guessed = table.groupby(["population", "cell"], sort=False)["chance"].mean().rename("value").reset_index()
+    table = pd.concat([table, guessed.assign(variant="chance", ends="", taught=False)])
+    parts = {f"{WHO[who]}, %": table[table["population"] == who] for who in ("novel", "background")}
+    parts = {title: part for title, part in parts.items() if len(part)}
+    grids, ranges = (
+        {title: pairs.transfer(part, of) for title, part in parts.items()} for of in ("value", "ends")
+    )
+    return accuracy.matrices(grids, pairs.transfer(next(iter(parts.values())), "taught"), ranges)
 
 
 def plot_gates(evidence: Evidence) -> Figure | str:

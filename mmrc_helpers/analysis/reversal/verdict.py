@@ -12,7 +12,7 @@ from mmrc_helpers.analysis import cells as pairs
 from mmrc_helpers.analysis.evidence import Evidence, Part, Verdict
 from mmrc_helpers.analysis.intervals import MARGIN, Equivalence, Estimate, percent
 from mmrc_helpers.analysis.reversal import cells, gates, history, tables
-from mmrc_helpers.analysis.reversal.rules import VERSION
+from mmrc_helpers.analysis.reversal.rules import RULES, VERSION
 
 CURSE, GAP, NONE, BOUND = "curse", "direction gap", "none", "format-bound"
 INCONCLUSIVE = "inconclusive"
@@ -43,22 +43,47 @@ def verdict(evidence: Evidence) -> Verdict:
         parts=parts,
         beside=others,
         reasons=tuple(reasons),
-        earlier=history.verdicts(evidence),
+        earlier=_earlier(evidence, found, read),
         notes=_notes(evidence, found),
         numbers=numbers,
     )
 
 
+def _earlier(evidence: Evidence, found: cells.Split, read: str) -> dict[str, str]:
+    """What every earlier version of the rules says of the same answers, and prior work's rule."""
+    told = history.verdicts(evidence)
+    for rule in RULES[2:-1]:  # from version 3 on: one verdict per format
+        told[rule.name] = _short(parts_of(found, evidence, read, rule.version))
+    return told | {"threshold rule of prior work": history.threshold_rule(evidence)}
+
+
 @dataclass(frozen=True)
 class Found:
-    """One reverse cell of a variant beside its forward cell."""
+    """One reverse cell of a variant beside its forward cell, under one version of the rules. over_untrained:
+    its lead over the untrained model."""
 
     cell: str
     level: Estimate
     gap: Estimate
+    over_untrained: Estimate
     at_chance: Equivalence
     no_gap: Equivalence
     learnable: Estimate
+    version: int = VERSION
+
+    @property
+    def above_chance(self) -> bool:
+        """Whether the level is above chance for certain: what a guesser reaches and, from version 4 on, what
+        the model reached before it was taught anything, because questions can be easier than a guess."""
+        target = self.at_chance.target
+        if self.version < 4:
+            return bool(self.level.low > target)
+        return bool(self.level.safe[0] > target and self.over_untrained.safe[0] > 0)
+
+    @property
+    def gap_low(self) -> float:
+        """The lower end of the gap that may decide."""
+        return self.gap.low if self.version < 4 else self.gap.safe[0]
 
     @property
     def told(self) -> str:
@@ -74,24 +99,26 @@ class Found:
                 f"{_points(self.gap)}")  # fmt: skip
 
 
-def parts_of(found: cells.Split, evidence: Evidence, variant: str) -> dict[str, Part]:
+def parts_of(found: cells.Split, evidence: Evidence, variant: str, version: int = VERSION) -> dict[str, Part]:
     """Format → the verdict on one variant."""
-    return {format: part(found, evidence, variant, format) for format in cells.FORMATS}
+    return {format: part(found, evidence, variant, format, version) for format in cells.FORMATS}
 
 
-def part(found: cells.Split, evidence: Evidence, variant: str, format: str) -> Part:
+def part(found: cells.Split, evidence: Evidence, variant: str, format: str, version: int = VERSION) -> Part:
     """The verdict on one format of one variant."""
-    checked = tuple(gates.gates(found, evidence, variant, format))
+    checked = tuple(gates.gates(found, evidence, variant, format, version))
     failed = [f"gate failed: {gate.reason}" for gate in checked if not gate.passed]
     ours, learnable = cells.of(found, variant), cells.of(found, evidence.report.get("learnable", ""))
-    measured = [_measured(ours, learnable, cell) for cell in cells.reverse_of(ours, format)]
+    untrained = cells.of(found, evidence.untrained)
+    measured = [
+        _measured(ours, untrained, learnable, cell, version) for cell in cells.reverse_of(ours, format)
+    ]
     told = [of.told for of in measured]
     if not measured:
         return Part(INCONCLUSIVE, f"{INCONCLUSIVE}: the reverse cell was not asked", tuple(failed), checked)
     if failed:
         names = "; ".join(gate.gate for gate in checked if not gate.passed)
         return Part(INCONCLUSIVE, f"{INCONCLUSIVE}: gates failed ({names})", (*failed, *told), checked)
-    untrained = cells.of(found, evidence.untrained)
     taught = evidence.taught.get(variant, cells.CELLS)
     name, said = _bound(ours, untrained, taught, format)
     if not name:
@@ -99,14 +126,23 @@ def part(found: cells.Split, evidence: Evidence, variant: str, format: str) -> P
     return Part(name, f"{name}: {said}", tuple(told), checked)
 
 
-def _measured(ours: Mapping[str, cells.Cell], learnable: Mapping[str, cells.Cell], cell: str) -> Found:
+def _measured(
+    ours: Mapping[str, cells.Cell],
+    untrained: Mapping[str, cells.Cell],
+    learnable: Mapping[str, cells.Cell],
+    cell: str,
+    version: int,
+) -> Found:
     """What a verdict on one reverse cell needs."""
     level, gap = ours[cell], intervals.NOT_MEASURED
     if _forward(cell) in ours:
         gap = pairs.gap(ours[_forward(cell)].rows, level.rows, cells.measure)
-    at_chance = intervals.equivalence(level.read, level.chance, floor=level.format == "free")
-    no_gap = intervals.equivalence(gap, 0.0)
-    return Found(cell, level.read, gap, at_chance, no_gap, cells.read(learnable, cell))
+    lead = intervals.difference(level.read, cells.read(untrained, cell))
+    # A written answer can be wrong more often than a guess, so only too many right ones speak against chance.
+    written, safe = level.format == "free", version >= 4
+    at_chance = intervals.equivalence(level.read, level.chance, floor=written, safe=safe)
+    no_gap = intervals.equivalence(gap, 0.0, safe=safe)
+    return Found(cell, level.read, gap, lead, at_chance, no_gap, cells.read(learnable, cell), version)
 
 
 def reading(of: Found) -> tuple[str, list[str]]:
@@ -115,7 +151,7 @@ def reading(of: Found) -> tuple[str, list[str]]:
     if len(level.seeds) < SEEDS:
         return INCONCLUSIVE, [f"{len(level.seeds)} of the {SEEDS} seeds that a verdict needs"]
     lacks: list[str] = []
-    if of.at_chance.shown and gap.low > LARGE:
+    if of.at_chance.shown and of.gap_low > LARGE:
         lacks = list(_lacks_of_a_curse(of))
         if not lacks:
             return CURSE, []
@@ -123,7 +159,7 @@ def reading(of: Found) -> tuple[str, list[str]]:
         if _near(gap.seeds, 0.0):
             return NONE, []
         lacks.append(f"seeds disagree: gaps of {_listed(gap.seeds)} points")
-    if level.low > chance and gap.low > 0:
+    if of.above_chance and of.gap_low > 0:
         if min(gap.seeds) > 0 and min(level.seeds) > chance:
             return GAP, []
         lacks.append(f"seeds disagree: reverse {_listed(level.seeds)} %, gaps {_listed(gap.seeds)} points")
@@ -147,22 +183,27 @@ def _lacks_of_any(of: Found) -> Iterable[str]:
     if gap.high < 0:
         yield f"the reverse is better than the forward cell: gap {_points(gap)}"
         return
-    if not of.at_chance.shown and not level.low > chance:
+    if not of.at_chance.shown and not of.above_chance:
         sure = power.equivalence_power(level.groups, chance)
         few = f"; missing power: {level.groups} people show a true chance with {percent(sure)}"
         said = f"the level {level.told} is neither above chance {percent(chance)} nor equivalent to it"
+        if level.low > chance and not of.over_untrained.low > 0:
+            said = f"the level {level.told} is not above the untrained model: {_points(of.over_untrained)}"
         yield said + (few if sure < 0.8 else "")
-    if of.at_chance.shown and not gap.low > LARGE:
+    if of.at_chance.shown and not of.gap_low > LARGE:
         yield f"the gap {_points(gap)} is not wholly above {100 * LARGE:.0f} points"
-    if not gap.low > 0 and not of.no_gap.shown:
+    if not of.gap_low > 0 and not of.no_gap.shown:
         yield f"the gap {_points(gap)} is neither above 0 nor equivalent to it"
-    if level.p_seeds < 0.01:
-        yield f"seeds differ by more than chance: {_listed(level.seeds)} % (p = {level.p_seeds:.2g})"
+    for name, estimate in (("reverse", level), ("gaps", gap)):
+        if estimate.seeds_differ:
+            p = f"(p = {estimate.p_seeds:.2g})"
+            yield f"seeds differ by more than chance: {name} {_listed(estimate.seeds)} {p}"
 
 
 def _over_orders(readings: Mapping[str, tuple[str, list[str]]], found: list[Found]) -> tuple[str, str]:
     """One verdict from the orders in which a choice is asked. A curse in one order and a gap in the other are
-    a gap in both; other orders that disagree are inconclusive."""
+    a gap: both lie wholly below the forward cell, and what is found in one order is not out of reach. Other
+    orders that disagree are inconclusive."""
     names = {name for name, _ in readings.values()}
     lacks = [f"{cells.words_of(cell)}: {lack}" for cell, (_, lacking) in readings.items() for lack in lacking]
     if len(names) > 1 and not lacks and names != {CURSE, GAP}:
@@ -180,7 +221,9 @@ def _said(name: str, of: Found) -> str:
     if name != NONE and of.at_chance.shown:
         at = " within 10 points of chance" if of.level.low > of.at_chance.target else " at chance"
     level = f"{cells.words_of(of.cell)} {of.level.told}{at}"
-    return f"{level}, {_points(of.gap)} below {cells.words_of(_forward(of.cell))}"
+    learned = f" ({of.learnable.told} where taught both ways)" if name == CURSE else ""
+    small = ", which is certain and small" if name == NONE and of.gap_low > 0 else ""
+    return f"{level}{learned}, {_points(of.gap)} below {cells.words_of(_forward(of.cell))}{small}"
 
 
 def _bound(
@@ -245,6 +288,8 @@ def _forward(cell: str) -> str:
 
 
 def _points(gap: Estimate) -> str:
+    if np.isnan(gap.value):
+        return percent(gap.value)
     return f"{100 * gap.value:.0f} points [{100 * gap.low:.0f}, {100 * gap.high:.0f}]"
 
 
