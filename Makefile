@@ -15,7 +15,7 @@ study: environment  ## runs a study and prints its verdict: make study STUDY=rev
 test: environment  ## the fast tests, in two processes
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
-	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile
+	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lab: environment  ## opens working copies of the notebooks, in artifacts/lab, in JupyterLab
 	@PYTHONPATH="$(CURDIR)" $(PYTHON) -m mmrc_helpers.execution.lab

@@ -19,6 +19,26 @@ from mmrc_helpers.study.runs import load_study
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# Files that take longest: begun first, so that no worker is left alone with one at the end.
+LONG = (
+    "chaos/test_chaos.py",
+    "dynamics/test_dynamics.py",
+    "test_run.py",
+    "execution/test_notebooks.py",
+    "machines/test_setup.py",
+    "training/test_ranks.py",
+    "test_browser.py",
+    "test_smoke.py",
+    "test_two_runners.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the tests of LONG files first; all others keep their order."""
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
 @pytest.fixture(scope="session")
 def artifacts_with_base(tmp_path_factory) -> Path:
     """An artifacts folder for the whole test run, into which the committed base model is linked."""
