@@ -10,7 +10,6 @@ from transformers import TrainerCallback
 
 from mmrc_helpers.dynamics import points
 from mmrc_helpers.dynamics.prober import Prober, snapshot_folder
-from mmrc_helpers.errors import UserError
 from mmrc_helpers.execution import worker
 from mmrc_helpers.models import load
 from mmrc_helpers.models.encode import Tokens
@@ -56,11 +55,6 @@ class Watch(TrainerCallback):
             files.write_json(folder / "dynamics" / "points.json", list(self.points.values()))
         if dynamics["snapshots"]:
             return
-        if machine["zero"] == "3":
-            raise UserError(
-                "dynamics.probes: under machine.zero 3 no process has the whole model to probe; set "
-                "dynamics.snapshots: true, which probes after training, or machine.zero: 2"
-            )
         self.compared = points.spread(steps, dynamics["gradients"])
         source, device = folders.input_folder(folder, "data"), load.device_of(machine)
         self.prober = Prober(model, processor, source, recipe["params"], device, machine)

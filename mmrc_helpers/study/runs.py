@@ -229,9 +229,14 @@ def _wrong_together(params: Mapping) -> Iterator[str]:
             f"machine.zero: {machine['zero']} shards over processes, but machine.launcher is python; "
             "use deepspeed"
         )
-    keeps = params["dynamics"]["probes"] and params["dynamics"]["snapshots"]
+    probes, keeps = params["dynamics"]["probes"], params["dynamics"]["snapshots"]
+    if probes and not keeps and phases and machine["zero"] == "3":
+        yield (
+            "dynamics.probes: under machine.zero 3 no process has the whole model to probe; set "
+            "dynamics.snapshots: true, which probes after training, or machine.zero: 2"
+        )
     for phase in phases:
-        if keeps and not phase["lora_r"]:
+        if probes and keeps and not phase["lora_r"]:
             yield (
                 "dynamics.snapshots: keeps adapters, but train.lora_r 0 trains every weight; set "
                 "snapshots: false"

@@ -9,7 +9,6 @@ import pytest
 import tiny
 from safetensors.torch import load_file
 
-from mmrc_helpers import errors
 from mmrc_helpers.analysis import traces
 from mmrc_helpers.execution.machine import for_stage
 from mmrc_helpers.store import files, folders
@@ -149,11 +148,3 @@ def test_two_ranks_probe_while_they_train(study, artifacts):
     make(stage, run, launcher="torchrun", processes=2)
     after = probed(study)["logprobs"].xs(0, level="step")
     pd.testing.assert_frame_equal(before, after, atol=1e-4)
-
-
-def test_zero_3_asks_for_snapshots_instead_of_probes(study, artifacts):
-    run = find_run(study, "probed", 0)
-    (stage,) = stages.trace_stages(run)
-    folders.forget(stage.folder)
-    with pytest.raises(errors.UserError, match="dynamics.snapshots: true"):
-        make(stage, run, launcher="deepspeed", zero="3")

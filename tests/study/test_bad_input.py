@@ -155,6 +155,10 @@ STUDIES = {
         "train: {batch: 3}\nmachine: {processes: 4}",
         "train.batch: 3 rows do",
     ),
+    "probes of shards": (
+        "machine: {zero: 3}\ndynamics: {probes: 2}",
+        "dynamics.probes: under machine.zero 3 .*dynamics.snapshots: true",
+    ),
     "shards in one process": ("machine: {launcher: python, zero: 2}", "machine.zero: 2 .*; use deepspeed"),
 }
 
