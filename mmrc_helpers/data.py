@@ -22,6 +22,7 @@ from mmrc_helpers.worlds.sources.places import tables_in
 HUB = files.REPOSITORY / "params" / "hub"
 OF_A_MODEL = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "LICENSE*", "README.md")
 OF_A_DATASET = ("*.parquet", "*.json", "*.jsonl", "README.md")
+MODELS = files.REPOSITORY / "models"  # where studies look, wherever this is started
 OTHER_FORMATS = ("original/*", "onnx/*")
 
 
@@ -72,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_subparsers(dest="what", required=True).add_parser("download").add_argument
     add("--models", default="", help="names with commas between: of params/hub/models.yaml, or OWNER/NAME")
     add("--datasets", default="", help="the same, of params/hub/datasets.yaml")
-    add("--models-folder", type=Path, default=Path("models"), help="machine.models_folder of the studies")
+    add("--models-folder", type=Path, default=MODELS, help="machine.models_folder of the studies")
     add("--pictures-folder", type=Path, default=Path("pictures"), help="for pictures that rows name by URL")
     add("--rows", type=int, default=0, help="fetch the pictures of so many rows of each table; 0: of all")
     add("--dry-run", action="store_true", help="only say sizes")

@@ -53,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return run_study(study, [], options.notebooks)
             if options.redo:
                 _forget(options.redo, study, runs, options.notebooks)
+            stages.check_models(runs)
             if cluster.is_wanted(runs[0].params["machine"]):
                 return _submit(study, runs, options)
             return run_study(study, runs, options.notebooks)

@@ -124,7 +124,7 @@ def count_ranks(machine: Mapping) -> int:
     if machine["launcher"] == "python":
         return 1
     if machine["launcher"] == "deepspeed" and machine["hostfile"]:
-        hosts = Path(machine["hostfile"])
+        hosts = files.meant(machine["hostfile"], "machine.hostfile")
         if not hosts.is_file():
             raise UserError(f"machine.hostfile: {hosts} does not exist; its lines are `HOST slots=GPUS`")
         text = hosts.read_text(encoding="utf-8")

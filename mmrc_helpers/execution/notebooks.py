@@ -244,10 +244,10 @@ def _papermill(job: Job, output: Path, kernel: kernels.ForkedKernel, sockets: st
     try:
         papermill.execute_notebook(
             nbformat.reads(job.content, as_version=4),
-            output,
+            _literal(output),
             job.parameters,
             kernel_name="python3",
-            cwd=files.REPOSITORY,
+            cwd=_literal(files.REPOSITORY),
             progress_bar=False,
             stdout_file=_terminal(),
             start_timeout=kernels.STARTING_SECONDS,
@@ -267,6 +267,11 @@ def _papermill(job: Job, output: Path, kernel: kernels.ForkedKernel, sockets: st
     except DeadKernelError:
         return "DeadKernelError", "its kernel died (killed, or out of memory?)"
     return None
+
+
+def _literal(path: Path) -> str:
+    """A path as papermill takes it, which would fill in parameters for {names}."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def _terminal():

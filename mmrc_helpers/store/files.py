@@ -15,19 +15,23 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def artifacts_root() -> Path:
-    """The folder of everything generated: MMRC_ARTIFACTS, or artifacts/ in the repository. It is the same
-    folder for every process, wherever that was started: a relative one lies in the repository, and ~ and
-    $NAME mean what they mean in a shell. Raises UserError if one of them means nothing."""
+    """The folder of everything generated: MMRC_ARTIFACTS, or artifacts/ in the repository. Raises UserError
+    if it names none."""
     given = os.environ.get("MMRC_ARTIFACTS", "")
     name = given.strip()
     if len(name) > 1 and name[0] == name[-1] and name[0] in "\"'":  # quotes that no shell has taken off
         name = name[1:-1]
-    meant = os.path.expanduser(os.path.expandvars(name))
-    if meant.startswith("~") or "$" in meant:
-        raise UserError(
-            f"MMRC_ARTIFACTS: {given} names no folder here; write the whole path, such as /scratch/me"
-        )
-    return Path(os.path.normpath(REPOSITORY / (meant or "artifacts")))
+    return meant(name or "artifacts", "MMRC_ARTIFACTS")
+
+
+def meant(given: str | Path, where: str) -> Path:
+    """The place that a user names, the same for every process, wherever that was started: a relative one lies
+    in the repository, and ~ and $NAME mean what they mean in a shell. Raises UserError if one of them means
+    nothing."""
+    name = os.path.expanduser(os.path.expandvars(given))
+    if name.startswith("~") or "$" in name:
+        raise UserError(f"{where}: {given} names no place here; write the whole path, such as /scratch/me")
+    return Path(os.path.normpath(REPOSITORY / name))
 
 
 def write_text(path: Path, text: str | Iterable[str]) -> None:

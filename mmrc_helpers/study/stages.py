@@ -4,14 +4,16 @@ A stage that is complete never needs its inputs, so a model can be shipped witho
 """
 
 import os
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from mmrc_helpers.errors import UserError, show
+from mmrc_helpers.errors import UserError, raise_all, show
 from mmrc_helpers.execution import launch
 from mmrc_helpers.execution.machine import for_stage
+from mmrc_helpers.models import folder as model_folder
 from mmrc_helpers.store import disk, files, folders
 from mmrc_helpers.store.keys import content_key, plain
 from mmrc_helpers.study import budget
@@ -196,6 +198,38 @@ def keys(run: Run) -> dict[str, str]:
     return {"data": data_stage(run).key, **trained, **traced, "eval": eval_stage(run).key}
 
 
+def check_models(runs: Iterable[Run]) -> None:
+    """Looks at every downloaded model from which something has yet to be made, before anything is: its files,
+    then its tokenizer, processor and chat template, which a process of its own loads. Raises one UserError
+    that lists all that is wrong."""
+    wanted = {}
+    for run in runs:
+        if run.params["model"]["source"] == "folder":
+            asked = {"model": plain(run.params["model"]), "machine": plain(run.params["machine"])}
+            if not all(folders.is_complete(stage.folder) for stage in stages_of(run)):
+                wanted.setdefault(model_folder.where(**asked), asked)
+    problems = [problem for asked in wanted.values() for problem in model_folder.problems(**asked)]
+    raise_all(dict.fromkeys(problems))
+    for asked in wanted.values():
+        with tempfile.TemporaryDirectory(prefix="mmrc-look-") as place:
+            machine = for_stage("data", asked["machine"])  # one plain process
+            recipe = {"params": {"model": asked["model"]}, "machine": machine}
+            files.write_json(Path(place) / "recipe.json", recipe)
+            try:
+                launch.run_module("mmrc_helpers.programs.look", Path(place), machine, _say_nothing)
+            except UserError as error:
+                problems.append(str(error))
+            except launch.StageFailed as error:  # loaders say in many ways that they cannot read something
+                reason = str(error).rstrip().rpartition("\n")[2]
+                where = show(model_folder.where(**asked))
+                problems.append(f"model.name: {where} cannot be loaded ({reason}); download it again")
+    raise_all(problems)
+
+
+def _say_nothing(*_, **__) -> None:
+    """In place of `print`."""
+
+
 def make(stage: Stage, machine: Mapping, echo: Callable[..., None] = print) -> Path:
     """The stage's finished folder; makes it, and before it whatever it needs, when it is not there.
 
@@ -235,7 +269,7 @@ def _is_brought(stage: Stage, echo: Callable[..., None]) -> bool:
 def _weights(stage: Stage, inputs: Mapping[str, Path], machine: Mapping) -> int:
     """Bytes of the model that a stage loads."""
     model = stage.params.get("model", {})
-    own = [Path(machine["models_folder"]) / model["name"]] if model.get("source") == "folder" else []
+    own = [model_folder.where(model, machine)] if model.get("source") == "folder" else []
     return sum(disk.size(folder) for folder in (*own, *(folder / "model" for folder in inputs.values())))
 
 

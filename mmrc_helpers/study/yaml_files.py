@@ -118,8 +118,8 @@ def _decoded(path: Path) -> str:
             )
         if "\ufffd" in line:
             raise UserError(
-                f"line {number} holds \ufffd, which stands for a letter that an earlier saving in another encoding "
-                "has lost; write it again"
+                f"line {number} holds \ufffd, which stands for a letter that an earlier saving in another "
+                "encoding has lost; write it again"
             )
         if mixed := next(filter(_is_mixed, re.findall(r"[\u0080-\u07ff]{2,}", line)), ""):
             raise UserError(
@@ -150,8 +150,8 @@ def _parse(text: str):
 
 
 def _count(content, left: int) -> int:
-    """How many of so many values are left after these. Raises UserError if they do not suffice, as for an alias
-    that stands in its own value."""
+    """How many of so many values are left after these. Raises UserError if they do not suffice, as for an
+    alias of aliases of aliases."""
     if left <= 0:
         raise UserError(f"more than {MOST_VALUES:,} values; does an alias (*) stand in its own value (&)?")
     if isinstance(content, dict | list):

@@ -53,7 +53,7 @@ def test_a_name_that_means_nothing_is_refused(given, place, monkeypatch, capfd):
     write_study(place, "a: {}")
     monkeypatch.setenv("MMRC_ARTIFACTS", given)
     assert run.main(command(place)) == 2
-    assert f"MMRC_ARTIFACTS: {given} names no folder here; write the whole path" in capfd.readouterr().err
+    assert f"MMRC_ARTIFACTS: {given} names no place here; write the whole path" in capfd.readouterr().err
 
 
 # --- the repository's own model -----------------------------------------------------------------------------
