@@ -73,7 +73,7 @@ def run_study(study: Study, runs: Sequence[Run], notebooks: Path = NOTEBOOKS) ->
     """Executes what is not current, run by run, then the report if every run of the study is there. A failure
     ends its run but not the others. Study files and notebooks are read once, at the start. Returns the exit
     status."""
-    began, failures = time.monotonic(), []
+    began, failures, given = time.monotonic(), [], stages.sums_of_files(study.runs)
     jobs = {run.name: _jobs_of_run(study, run, notebooks) for run in study.runs}
     report = _report_job(study, notebooks)
     folder = folders.study_folder(study.name)
@@ -95,10 +95,16 @@ def run_study(study: Study, runs: Sequence[Run], notebooks: Path = NOTEBOOKS) ->
         print(
             f"changed while this ran: {listed(map(show, changed))}; this was the study as it was at the start"
         )
+    if changed := [path for path, was in given.items() if not _is_still(Path(path), was)]:
+        print(f"changed while this ran: {listed(map(show, map(Path, changed[:3])))}; run the study again")
     print(f"{len(runs)} runs in {time.monotonic() - began:.0f} s, {len(failures)} failed")
     if failures:
         return 2 if all(failure.error == "UserError" for failure in failures) else 1
     return int(bool(missing) and len(runs) in (0, len(study.runs)))  # none: the report alone was asked for
+
+
+def _is_still(path: Path, was: str) -> bool:
+    return path.is_file() and disk.checksum(path) == was
 
 
 def _execute(folder: Path, jobs: Sequence[Job]) -> list[Failure]:

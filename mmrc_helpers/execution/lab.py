@@ -32,7 +32,7 @@ def working_copies(originals: Path) -> Path:
     with disk.writing_into(folder):
         files.make_folder(folder)
         given = files.read_json(folder / GIVEN) if (folder / GIVEN).is_file() else {}
-        for original in sorted(originals.glob("*.ipynb")):
+        for original in sorted(originals.glob("[!.]*.ipynb")):
             text, copy = original.read_text("utf-8"), folder / original.name
             new = sources_of(text, original)
             if given.get(original.name) != new or not copy.is_file():

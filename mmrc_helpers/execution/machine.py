@@ -35,7 +35,7 @@ CORES_GIVEN = (
 )
 CGROUPS = Path("/sys/fs/cgroup")
 LIBRARIES = (
-    1_200_000_000  # bytes of a process that answers questions, before its model (measured: 0.6 to 1.4 GB)
+    1_500_000_000  # bytes of a process that answers questions, before its model (measured: 0.6 to 1.4 GB)
 )
 COPIES = 3  # of a model's weights, while it is loaded and asked
 

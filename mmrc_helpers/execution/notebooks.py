@@ -91,9 +91,10 @@ def job_of(source: Path, output: Path, parameters: Mapping, mark: Mapping) -> Jo
 
 
 def sources_of(content: str, source: Path) -> str:
-    """SHA-256 of what the cells of a notebook say, their tags among it."""
+    """SHA-256 of what the cells of a notebook say, their tags among it. Empty ones say nothing: JupyterLab
+    adds one behind the last that is run."""
     try:
-        cells = json.loads(content)["cells"]
+        cells = [cell for cell in json.loads(content)["cells"] if "".join(cell["source"]).strip()]
         said = [[c["cell_type"], "".join(c["source"]), c["metadata"].get("tags", [])] for c in cells]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{show(source)} is no notebook ({error}); `git checkout` restores it") from error

@@ -125,6 +125,11 @@ def mend(folder: Path) -> str:
     root = artifacts_root()
     if folder.is_relative_to(root) and len(folder.relative_to(root).parts) > 2:
         folder = root.joinpath(*folder.relative_to(root).parts[:2])
+    if is_committed(folder) and not git("rev-parse", "--git-dir"):
+        return (
+            f"if it came with the project, take {shlex.quote(show(folder))} from a new copy of that; if not, "
+            "the study makes it again once it is removed"
+        )
     if is_committed(folder):
         place = shlex.quote(str(folder.relative_to(REPOSITORY)))
         return f"to restore it: git -C {shlex.quote(str(REPOSITORY))} checkout -- {place}"
@@ -133,10 +138,17 @@ def mend(folder: Path) -> str:
 
 def is_committed(folder: Path) -> bool:
     """Whether git tracks files in a folder of the repository, as it does for the embedded model; also of one
-    that the working tree has lost."""
+    that the working tree has lost. Where no git can be asked, as in a project that came as an archive, any
+    base model made from nothing may be that."""
     if not folder.is_relative_to(REPOSITORY):
         return False
-    return bool(git("ls-files", "--", str(folder)))
+    if git("rev-parse", "--git-dir"):
+        return bool(git("ls-files", "--", str(folder)))
+    try:
+        recipe = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
+        return recipe["params"]["model"]["source"] == "scratch"
+    except (OSError, ValueError, KeyError, TypeError):  # it is of another kind, or says nothing
+        return False
 
 
 def git(*arguments: str) -> str:

@@ -62,9 +62,19 @@ class Stage:
 def data_stage(run: Run, world: str = "") -> Stage:
     """The pictures, facts and questions of the run's world, or of one that is asked as well."""
     section = run.params["also"][world] if world in run.params["also"] else run.params["world"]
-    sums = {str(path): _sum(path, path.stat()) for path in _files_of(section)}
+    sums = _sums_of(section)
     params = {"world": section, **({"files": sums} if sums else {})}
     return Stage("data", section["name"], run.seed, params)
+
+
+def sums_of_files(runs: Iterable[Run]) -> dict[str, str]:
+    """SHA-256 of every file of the user's that data of these runs are made from, by path."""
+    sections = [section for run in runs for section in (run.params["world"], *run.params["also"].values())]
+    return {path: found for section in sections for path, found in _sums_of(section).items()}
+
+
+def _sums_of(section: Mapping) -> dict[str, str]:
+    return {str(path): _sum(path, path.stat()) for path in _files_of(section)}
 
 
 def _files_of(section: Mapping) -> list[Path]:

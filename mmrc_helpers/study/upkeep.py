@@ -71,7 +71,7 @@ def unused(params_folder: Path = PARAMS_FOLDER) -> list[Path]:
         for run in study.runs:
             used |= _closure(stages.stages_of(run))
     for folder in {_finished_name(path) for path in _stage_folders() if not _is_going(path)}:
-        if folder not in used and (folders.is_claimed(folder) or _is_committed(folder)):
+        if folder not in used and (folders.is_claimed(folder) or files.is_committed(folder)):
             used |= _made_from(folder)
     found = [path for path in _stage_folders() if _is_going(path) or _finished_name(path) not in used]
     for folder in filter(_is_of_a_study, _folders(folders.study_folder("any").parent)):
@@ -185,14 +185,6 @@ def _finished_name(folder: Path) -> Path:
 def _is_going(folder: Path) -> bool:
     """Whether somebody was killed while removing it."""
     return folder.name.endswith(".gone")
-
-
-def _is_committed(folder: Path) -> bool:
-    """Whether git tracks files in the folder, as it does for the embedded model; where no git can be asked,
-    any base model in the repository may be that."""
-    if not folder.is_relative_to(files.REPOSITORY) or files.git("rev-parse", "--git-dir"):
-        return files.is_committed(folder)
-    return folders.read_recipe(folder).get("params", {}).get("model", {}).get("source") == "scratch"
 
 
 def _is_of_a_study(folder: Path) -> bool:

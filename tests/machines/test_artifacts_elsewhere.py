@@ -56,6 +56,17 @@ def test_a_name_that_means_nothing_is_refused(given, place, monkeypatch, capfd):
     assert f"MMRC_ARTIFACTS: {given} names no place here; write the whole path" in capfd.readouterr().err
 
 
+ODD = "a{x} b#c%20'd\"[e]*?&;!:\\\nf"  # what shells, web pages, papermill and patterns read as something else
+
+
+def test_a_study_is_made_in_a_folder_of_any_name(place, monkeypatch, capfd):
+    monkeypatch.setenv("MMRC_ARTIFACTS", str(place / ODD))
+    write_study(place, "a: {}")
+    assert run.main(command(place)) == 0
+    assert (place / ODD / "studies" / "mini" / "report.html").is_file()
+    assert run.main(command(place, "--check")) == 0 and "0 problems" in capfd.readouterr().out
+
+
 # --- the repository's own model -----------------------------------------------------------------------------
 
 
