@@ -48,7 +48,9 @@ def enter(module: str) -> None:
     returns where that has been done. The terminal's encoding stays as it was, files are UTF-8."""
     degrade(sys.stdout)
     degrade(sys.stderr)
-    if not os.path.isdir("."):
+    try:
+        os.getcwd()
+    except FileNotFoundError:
         sys.exit(
             "error: the folder in which this was started is gone; change to another (cd) and start it again"
         )

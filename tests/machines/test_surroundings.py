@@ -231,6 +231,16 @@ def test_the_command_line_says_its_sentence_in_every_locale(tmp_path, settings):
     assert run.stderr.startswith(b"error: ") and b"is not a name" in run.stderr
 
 
+def test_a_working_folder_that_is_gone_is_one_sentence(tmp_path):
+    (tmp_path / "gone").mkdir()
+    script = f'cd "{tmp_path}/gone" && rmdir ../gone && exec "{sys.executable}" -m mmrc_helpers.run smoke'
+    outer = {**os.environ, "PYTHONPATH": str(files.REPOSITORY)}
+    run = subprocess.run(["sh", "-c", script], env=outer, capture_output=True, text=True)
+    assert run.returncode == 1 and run.stderr.startswith(
+        "error: the folder in which this was started is gone"
+    )
+
+
 SETTINGS = {  # what may be set in a shell: the command line must not notice
     "PYTHONOPTIMIZE": "2",
     "PYTHONWARNINGS": "error",
