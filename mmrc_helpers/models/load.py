@@ -58,10 +58,10 @@ def downloaded(model: Mapping, machine: Mapping) -> Path:
     return folder
 
 
-def check_whole(folder: Path, model: Mapping) -> None:
-    """Raises UserError if a weight is missing, left over or of another shape; reads the names and shapes of
-    weights and none of their numbers."""
-    _from_files(folder, model, device_map={"": "meta"})
+def check_whole(folder: Path, model: Mapping):
+    """The model without any numbers. Raises UserError if a weight is missing, left over or of another
+    shape."""
+    return _from_files(folder, model, device_map={"": "meta"})
 
 
 def load_model(folder: Path, model: Mapping, adapter: Path | None = None, trainable: bool = False):

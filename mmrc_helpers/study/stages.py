@@ -210,20 +210,21 @@ def keys(run: Run) -> dict[str, str]:
 
 def check_models(runs: Iterable[Run]) -> None:
     """Looks at every downloaded model from which something has yet to be made, before anything is: its files,
-    then its tokenizer, processor and chat template, which a process of its own loads. Raises one UserError
-    that lists all that is wrong."""
+    then its tokenizer, processor, chat template and layers, which a process of its own loads. Raises one
+    UserError that lists all that is wrong."""
     wanted = {}
     for run in runs:
         if run.params["model"]["source"] == "folder":
             asked = {"model": plain(run.params["model"]), "machine": plain(run.params["machine"])}
             if not all(folders.is_complete(stage.folder) for stage in stages_of(run)):
-                wanted.setdefault(model_folder.where(**asked), asked)
-    problems = [problem for asked in wanted.values() for problem in model_folder.problems(**asked)]
+                _, phases = wanted.setdefault(model_folder.where(**asked), (asked, []))
+                phases += [phase for phase in plain(run.params["phases"]) if phase not in phases]
+    problems = [problem for asked, _ in wanted.values() for problem in model_folder.problems(**asked)]
     raise_all(dict.fromkeys(problems))
-    for asked in wanted.values():
+    for asked, phases in wanted.values():
         with tempfile.TemporaryDirectory(prefix="mmrc-look-") as place:
             machine = for_stage("data", asked["machine"])  # one plain process
-            recipe = {"params": {"model": asked["model"]}, "machine": machine}
+            recipe = {"params": {"model": asked["model"], "phases": phases}, "machine": machine}
             files.write_json(Path(place) / "recipe.json", recipe)
             try:
                 launch.run_module("mmrc_helpers.programs.look", Path(place), machine, _say_nothing)

@@ -103,15 +103,20 @@ def note_owner(folder: Path, study: str) -> None:
 
 
 def _named_in(folder: Path) -> set[str]:
-    """The study that a study's folder names, or that its executed notebooks name."""
-    own = folder / OWNER
-    marks = [own] if own.exists() else [*folder.glob("*/0*_*.json"), *folder.glob("report.json")]
-    named = set()
-    for mark in marks:
-        with contextlib.suppress(UserError):  # a damaged mark marks nothing
-            content = files.read_json(mark)
-            named.add(content.get("study") if mark == own else content.get("parameters", {}).get("study"))
+    """The study that a study's folder names, or else that its executed notebooks name."""
+    own = [_content(folder / OWNER).get("study")]
+    marks = [*folder.glob("*/0*_*.json"), *folder.glob("report.json")]
+    named = own if own[0] else [_content(mark).get("parameters", {}).get("study") for mark in marks]
     return {name for name in named if isinstance(name, str)}
+
+
+def _content(mark: Path) -> dict:
+    """What a mark says; a damaged one marks nothing."""
+    try:
+        content = files.read_json(mark)
+    except UserError:
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _studies(params_folder: Path) -> list[Study]:

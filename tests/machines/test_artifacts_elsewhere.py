@@ -242,6 +242,12 @@ def test_a_second_study_of_one_name_does_not_replace_the_first(place, capfd):
         said = capfd.readouterr().err
         assert f"holds the study of {place}/params/mini.yaml; give {other} another name" in said
     assert report.read_bytes() == before and upkeep.unused(place / "other") == []
+    for damage in ("{", "[]", "{}"):  # then the executed notebooks say whose it is
+        (report.parent / "study.json").write_text(damage)
+        assert run.main([str(other), *more]) == 2
+    (place / "params" / "mini.yml").write_text((place / "params" / "mini.yaml").read_text())
+    assert run.main([str(place / "params" / "mini.yml"), *more]) == 2
+    (place / "params" / "mini.yml").unlink()
     renamed = other.rename(other.with_name("mini_of_mine.yaml"))
     assert run.main([str(renamed), *more]) == 0
 

@@ -114,6 +114,17 @@ def test_what_only_loading_shows_is_said_before_any_work(place, capfd, harm, say
     assert says in said and "Traceback" not in said and said.count("\n") == 1 and no_data(place)
 
 
+@pytest.mark.slow
+def test_adapters_that_find_no_layer_are_said_before_any_work(place, capfd):
+    path = Path(study(place))
+    path.write_text(path.read_text() + "train: {lora_r: 4, lora_targets: [q_proj, qkv]}\n")
+    assert run.main([str(path)]) == 2
+    said = capfd.readouterr().err
+    assert "no linear layer of the language part is called qkv; the vision part has it" in said and no_data(
+        place
+    )
+
+
 def test_a_whole_model_passes(place):
     stages.check_models(load_study(study(place)).runs)
     assert no_data(place)
