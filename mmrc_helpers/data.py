@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmrc_helpers.errors import UserError, check_file_name, listed, near_miss, raise_all, show
+from mmrc_helpers.execution import surroundings
 from mmrc_helpers.models.folder import problems
 from mmrc_helpers.store import disk, files, photographs
 from mmrc_helpers.study.yaml_files import read_yaml
@@ -264,4 +265,5 @@ def _cache() -> Path:
 
 
 if __name__ == "__main__":
+    surroundings.enter("mmrc_helpers.data")
     sys.exit(main())

@@ -26,8 +26,8 @@ MAY_IMPORT = {
     "programs": ("training", "dynamics", "models", "worlds", "tasks", "store", "execution.worker"),
     "__init__": ("analysis", "figures", "study", "worlds", "store", "tasks"),
     "run": ("study", "execution", "store"),
-    "data": ("study", "worlds", "store", "models.folder"),
-    "readme": ("analysis", "study", "store"),
+    "data": ("study", "worlds", "store", "models.folder", "execution.surroundings"),
+    "readme": ("analysis", "study", "store", "execution.surroundings"),
 }
 
 

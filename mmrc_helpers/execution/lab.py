@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from mmrc_helpers.errors import UserError, show
+from mmrc_helpers.execution import surroundings
 from mmrc_helpers.execution.notebooks import sources_of
 from mmrc_helpers.store import disk, files
 
@@ -16,6 +17,8 @@ OPTIONS = ("--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterla
 
 def main() -> None:
     """Copies what is missing or out of date, then becomes JupyterLab with the options given."""
+    surroundings.degrade(sys.stdout)
+    surroundings.degrade(sys.stderr)
     try:
         folder = working_copies(files.REPOSITORY / "notebooks")
     except UserError as error:

@@ -241,6 +241,31 @@ def test_a_working_folder_that_is_gone_is_one_sentence(tmp_path):
     )
 
 
+COMMANDS = {  # arguments, what is said, the status
+    "data": (
+        ["mmrc_helpers.data", "download", "--models", "qwen3_vl_8b", "--dry-run"],
+        b"Qwen3-VL-8B-Instruct",
+        1,
+    ),
+    "readme": (["mmrc_helpers.readme", "reversal"], b"make report STUDY=reversal", 2),
+    "lab": (["mmrc_helpers.execution.lab"], b"cannot write to", 1),
+}
+
+
+@pytest.mark.parametrize(("arguments", "says", "status"), COMMANDS.values(), ids=COMMANDS)
+def test_the_other_command_lines_degrade_too(tmp_path, arguments, says, status):
+    (tmp_path / "größe").touch()  # where a folder should be
+    outer = {
+        name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG", "PYTHON"))
+    }
+    ascii_only = {"PYTHONIOENCODING": "ascii:strict", **LOCALES["C without UTF-8 mode"]}
+    own = {"MMRC_ARTIFACTS": str(tmp_path / "größe"), "PYTHONPATH": str(files.REPOSITORY)}
+    command = [sys.executable, "-m", *arguments]
+    run = subprocess.run(command, env={**outer, **ascii_only, **own}, capture_output=True, cwd=tmp_path)
+    said = run.stdout + run.stderr
+    assert says in said and b"Traceback" not in said and run.returncode == status, said
+
+
 SETTINGS = {  # what may be set in a shell: the command line must not notice
     "PYTHONOPTIMIZE": "2",
     "PYTHONWARNINGS": "error",
