@@ -27,7 +27,7 @@ GB = 10**9
 
 @pytest.fixture(autouse=True)
 def unscheduled(monkeypatch):
-    for name in machine.CORES_GIVEN:
+    for name in (*machine.CORES_GIVEN, *machine.MEMORY_GIVEN):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -111,6 +111,16 @@ def test_the_limits_of_cgroups_are_found(tmp_path, own, files, cores, memory):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(f"{text}\n")
     assert machine._quotas(own, tmp_path) == cores and machine._rooms(own, tmp_path) == memory
+
+
+@pytest.mark.parametrize(("name", "said"), [("SLURM_MEM_PER_NODE", "100"), ("MEM_LIMIT", "104857600")])
+def test_the_memory_that_a_scheduler_gives_is_a_limit(monkeypatch, name, said):
+    before = machine.memory()
+    for nothing in ("", "0", "all", "-1"):  # 0 is Slurm's word for all of a node
+        monkeypatch.setenv(name, nothing)
+        assert machine.memory() > min(before, 104857600)
+    monkeypatch.setenv(name, said)
+    assert machine.memory() == 104857600
 
 
 def test_a_limit_of_the_process_bounds_its_memory():
