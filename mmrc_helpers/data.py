@@ -226,7 +226,7 @@ def _wrong(item: Item) -> list[str]:
     """What is wrong with a model's folder, as far as can be seen without loading it."""
     if not item.checked:
         return [] if item.place.is_dir() else [f"{show(item.place)} is missing"]
-    return problems({"name": item.place.name}, {"models_folder": item.place.parent})
+    return problems({"name": item.place.name}, {"models_folder": item.place.parent.absolute()})
 
 
 def _is_here(item: Item) -> bool:
