@@ -103,10 +103,6 @@ def run_study(study: Study, runs: Sequence[Run], notebooks: Path = NOTEBOOKS) ->
     return int(bool(missing) and len(runs) in (0, len(study.runs)))  # none: the report alone was asked for
 
 
-def _is_still(path: Path, was: str) -> bool:
-    return path.is_file() and disk.checksum(path) == was
-
-
 def _execute(folder: Path, jobs: Sequence[Job]) -> list[Failure]:
     """Executes the jobs of a folder under its claim; what is current needs no claim, and so no right to
     write."""
@@ -114,6 +110,10 @@ def _execute(folder: Path, jobs: Sequence[Job]) -> list[Failure]:
         return []
     with folders.claim(folder):
         return execute_all(jobs)
+
+
+def _is_still(path: Path, was: str) -> bool:
+    return path.is_file() and disk.checksum(path) == was
 
 
 def _parser() -> argparse.ArgumentParser:
