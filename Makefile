@@ -4,8 +4,9 @@ N ?= 100
 SEED ?= 0
 VENV ?= .venv
 PYTHON := $(VENV)/bin/python
-# Of the shell's settings of Python, none reaches what is started here.
-unexport PYTHONHOME PYTHONPATH PYTHONSTARTUP PYTHONOPTIMIZE PYTHONINSPECT PYTHONWARNINGS PYTHONUSERBASE PYTHONDEBUG
+# Of the shell's settings of Python, none reaches what is started here but where it may write its caches.
+CACHES := PYTHON PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX
+unexport $(filter-out $(CACHES),$(filter PYTHON%,$(.VARIABLES)))
 
 .PHONY: study test lab report readme bench chaos environment
 

@@ -16,18 +16,12 @@ from importlib import metadata
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-# Settings of pip that send packages elsewhere or leave some out; indexes, proxies and caches stay.
-MISLEADING = (
-    "USER",
-    "TARGET",
-    "PREFIX",
-    "ROOT",
-    "NO_DEPS",
-    "DRY_RUN",
-    "REQUIREMENT",
-    "EDITABLE",
-    "REQUIRE_HASHES",
-)
+# Settings of pip that say where packages come from. Others may send them elsewhere or leave some out.
+SOURCES = """
+    INDEX_URL EXTRA_INDEX_URL NO_INDEX FIND_LINKS TRUSTED_HOST CERT CLIENT_CERT PROXY KEYRING_PROVIDER
+    CONFIG_FILE CACHE_DIR NO_CACHE_DIR TIMEOUT DEFAULT_TIMEOUT RETRIES
+    RESUME_RETRIES USE_FEATURE USE_DEPRECATED NO_INPUT
+    """.split()
 
 
 def main(folder: Path) -> int:
@@ -37,6 +31,8 @@ def main(folder: Path) -> int:
     stamp = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
     with only_one(folder):
         mark = folder / "stamp"
+        if mark.is_file() and not starts(folder):  # its Python was removed or replaced
+            mark.unlink()
         if mark.is_file() and mark.read_text() == stamp:
             return 0
         print(
@@ -73,8 +69,23 @@ def only_one(folder: Path):
     os.close(descriptor)
 
 
+def starts(folder: Path) -> bool:
+    """Whether the environment's Python can be started, and is the one that was asked for."""
+    code = "import sys; print(*sys.version_info[:2])"
+    try:
+        said = subprocess.run([folder / "bin" / "python", "-I", "-c", code], capture_output=True, text=True)
+    except OSError:
+        return False
+    return said.stdout.split() == [str(number) for number in sys.version_info[:2]]
+
+
 def make(folder: Path) -> None:
     """An empty environment in place of whatever lies there."""
+    if os.pathsep in str(folder):
+        sys.exit(
+            f"{folder} has a {os.pathsep} in it, with which Python makes no environment; rename that folder, "
+            "or give another place: make VENV=/a/folder/of/yours study"
+        )
     base = getattr(sys, "_base_executable", sys.executable)  # this may be the environment that goes
     for inside in folder.iterdir():
         shutil.rmtree(inside) if inside.is_dir() and not inside.is_symlink() else inside.unlink()
@@ -118,8 +129,8 @@ def check() -> int:
 
 def run(command: list[str], cure: str) -> None:
     """Runs a command without the settings that mislead pip; ends with one sentence if it fails."""
-    misleading = {f"PIP_{name}" for name in MISLEADING}
-    environment = {name: value for name, value in os.environ.items() if name not in misleading}
+    ours = {f"PIP_{name}" for name in SOURCES}
+    environment = {of: value for of, value in os.environ.items() if of in ours or not of.startswith("PIP_")}
     if code := subprocess.run(command, env=environment).returncode:
         sys.exit(f"the set-up failed ({' '.join(command[:4])} …: exit status {code}); {cure}")
 

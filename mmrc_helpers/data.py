@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmrc_helpers.errors import UserError, check_file_name, listed, near_miss, raise_all, show
+from mmrc_helpers.execution import surroundings
 from mmrc_helpers.models.folder import problems
 from mmrc_helpers.store import disk, files, photographs
 from mmrc_helpers.study.yaml_files import read_yaml
@@ -22,6 +23,7 @@ from mmrc_helpers.worlds.sources.places import tables_in
 HUB = files.REPOSITORY / "params" / "hub"
 OF_A_MODEL = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "LICENSE*", "README.md")
 OF_A_DATASET = ("*.parquet", "*.json", "*.jsonl", "README.md")
+MODELS = files.REPOSITORY / "models"  # where studies look, wherever this is started
 OTHER_FORMATS = ("original/*", "onnx/*")
 
 
@@ -72,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_subparsers(dest="what", required=True).add_parser("download").add_argument
     add("--models", default="", help="names with commas between: of params/hub/models.yaml, or OWNER/NAME")
     add("--datasets", default="", help="the same, of params/hub/datasets.yaml")
-    add("--models-folder", type=Path, default=Path("models"), help="machine.models_folder of the studies")
+    add("--models-folder", type=Path, default=MODELS, help="machine.models_folder of the studies")
     add("--pictures-folder", type=Path, default=Path("pictures"), help="for pictures that rows name by URL")
     add("--rows", type=int, default=0, help="fetch the pictures of so many rows of each table; 0: of all")
     add("--dry-run", action="store_true", help="only say sizes")
@@ -224,7 +226,7 @@ def _wrong(item: Item) -> list[str]:
     """What is wrong with a model's folder, as far as can be seen without loading it."""
     if not item.checked:
         return [] if item.place.is_dir() else [f"{show(item.place)} is missing"]
-    return problems({"name": item.place.name}, {"models_folder": item.place.parent})
+    return problems({"name": item.place.name}, {"models_folder": item.place.parent.absolute()})
 
 
 def _is_here(item: Item) -> bool:
@@ -263,4 +265,5 @@ def _cache() -> Path:
 
 
 if __name__ == "__main__":
+    surroundings.enter("mmrc_helpers.data")
     sys.exit(main())

@@ -26,6 +26,22 @@ def check_file_name(name, where: str) -> None:
         raise UserError(f"{where}: {name!r} is not a plain file name; separators and .. are refused")
 
 
+def check_model_name(name: str, where: str) -> None:
+    """Raises UserError, with what to write, unless a model is named by its folder in machine.models_folder,
+    FOLDER or OWNER/FOLDER."""
+    parts = name.split("/")
+    if len(parts) <= 2 and all(map(FILE_NAME.fullmatch, parts)):
+        return
+    place, _, own = name.rstrip("/\\").replace("\\", "/").rpartition("/")
+    if "://" in name:
+        fix = (
+            f"download it (`hf download OWNER/{own} --local-dir models/{own}`), then write model.name: {own}"
+        )
+    else:
+        fix = f"write model.name: {own}" + (f" and machine.models_folder: {place}" if place else "")
+    raise UserError(f"{where}: {name!r} is no folder in machine.models_folder; {fix}")
+
+
 def check_known(name, names: Iterable[str], what: str, every: bool = False) -> None:
     """Raises UserError, with the near miss or the list, unless `name` is one of `names`."""
     names = list(names)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from mmrc_helpers.errors import UserError
+from mmrc_helpers.execution import surroundings
 from mmrc_helpers.store import files
 from mmrc_helpers.study.runs import load_study
 
@@ -37,4 +38,5 @@ def replaced(text: str, study: str, table: str) -> str:
 
 
 if __name__ == "__main__":
+    surroundings.enter("mmrc_helpers.readme")
     sys.exit(main(sys.argv[1:]))

@@ -53,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return run_study(study, [], options.notebooks)
             if options.redo:
                 _forget(options.redo, study, runs, options.notebooks)
+            stages.check_models(runs)
             if cluster.is_wanted(runs[0].params["machine"]):
                 return _submit(study, runs, options)
             return run_study(study, runs, options.notebooks)
@@ -72,7 +73,7 @@ def run_study(study: Study, runs: Sequence[Run], notebooks: Path = NOTEBOOKS) ->
     """Executes what is not current, run by run, then the report if every run of the study is there. A failure
     ends its run but not the others. Study files and notebooks are read once, at the start. Returns the exit
     status."""
-    began, failures = time.monotonic(), []
+    began, failures, given = time.monotonic(), [], stages.sums_of_files(study.runs)
     jobs = {run.name: _jobs_of_run(study, run, notebooks) for run in study.runs}
     report = _report_job(study, notebooks)
     folder = folders.study_folder(study.name)
@@ -93,6 +94,8 @@ def run_study(study: Study, runs: Sequence[Run], notebooks: Path = NOTEBOOKS) ->
         print(
             f"changed while this ran: {listed(map(show, changed))}; this was the study as it was at the start"
         )
+    if changed := [path for path, was in given.items() if not _is_still(Path(path), was)]:
+        print(f"changed while this ran: {listed(map(show, map(Path, changed[:3])))}; run the study again")
     print(f"{len(runs)} runs in {time.monotonic() - began:.0f} s, {len(failures)} failed")
     if failures:
         return 2 if all(failure.error == "UserError" for failure in failures) else 1
@@ -126,6 +129,10 @@ def _execute(folder: Path, jobs: Sequence[Job]) -> list[Failure]:
         return []
     with folders.claim(folder):
         return execute_all(jobs)
+
+
+def _is_still(path: Path, was: str) -> bool:
+    return path.is_file() and disk.checksum(path) == was
 
 
 def _parser() -> argparse.ArgumentParser:

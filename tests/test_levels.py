@@ -21,13 +21,13 @@ MAY_IMPORT = {
     "models": ("store", "tasks", "execution.worker"),
     "dynamics": ("models", "worlds", "tasks", "store", "execution.worker"),
     "training": ("models", "tasks", "store", "execution.worker", "execution.machine"),
-    "study": ("worlds", "execution", "store", "training.__init__"),
+    "study": ("worlds", "execution", "store", "training.__init__", "models.folder"),
     "analysis": ("study", "figures", "worlds", "store", "tasks"),
     "programs": ("training", "dynamics", "models", "worlds", "tasks", "store", "execution.worker"),
     "__init__": ("analysis", "figures", "study", "worlds", "store", "tasks"),
     "run": ("study", "execution", "store"),
-    "data": ("study", "worlds", "store", "models.folder"),
-    "readme": ("analysis", "study", "store"),
+    "data": ("study", "worlds", "store", "models.folder", "execution.surroundings"),
+    "readme": ("analysis", "study", "store", "execution.surroundings"),
 }
 
 

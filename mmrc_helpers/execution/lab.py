@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from mmrc_helpers.errors import UserError, show
+from mmrc_helpers.execution import surroundings
 from mmrc_helpers.execution.notebooks import sources_of
 from mmrc_helpers.store import disk, files
 
@@ -16,6 +17,8 @@ OPTIONS = ("--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterla
 
 def main() -> None:
     """Copies what is missing or out of date, then becomes JupyterLab with the options given."""
+    surroundings.degrade(sys.stdout)
+    surroundings.degrade(sys.stderr)
     try:
         folder = working_copies(files.REPOSITORY / "notebooks")
     except UserError as error:
@@ -32,7 +35,7 @@ def working_copies(originals: Path) -> Path:
     with disk.writing_into(folder):
         files.make_folder(folder)
         given = files.read_json(folder / GIVEN) if (folder / GIVEN).is_file() else {}
-        for original in sorted(originals.glob("*.ipynb")):
+        for original in sorted(originals.glob("[!.]*.ipynb")):
             text, copy = original.read_text("utf-8"), folder / original.name
             new = sources_of(text, original)
             if given.get(original.name) != new or not copy.is_file():

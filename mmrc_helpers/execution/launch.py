@@ -89,7 +89,8 @@ def _command(name: str, folder: Path, machine: Mapping) -> list[str]:
     port = f"--master_port={_free_port()}"
     module = ["--module", name, str(folder)]
     if machine["hostfile"]:
-        return [*python, "-m", "deepspeed.launcher.runner", "--hostfile", machine["hostfile"], port, *module]
+        hosts = str(files.meant(machine["hostfile"], "machine.hostfile"))
+        return [*python, "-m", "deepspeed.launcher.runner", "--hostfile", hosts, port, *module]
     # DeepSpeed's launcher for one host, without its runner for many, which costs two more seconds, orphans
     # the ranks on SIGTERM and takes this launcher's death for success (deepspeed 0.19.8, launcher/runner.py).
     hosts = base64.urlsafe_b64encode(json.dumps({"localhost": devices(machine)}).encode()).decode()

@@ -33,9 +33,11 @@ CORES_GIVEN = (
     "CPU_LIMIT",
     "PYTHON_CPU_COUNT",
 )
+# How they say how much memory is ours, and in which unit.
+MEMORY_GIVEN = {"SLURM_MEM_PER_NODE": 1 << 20, "MEM_LIMIT": 1}
 CGROUPS = Path("/sys/fs/cgroup")
 LIBRARIES = (
-    1_200_000_000  # bytes of a process that answers questions, before its model (measured: 0.6 to 1.4 GB)
+    1_500_000_000  # bytes of a process that answers questions, before its model (measured: 0.6 to 1.4 GB)
 )
 COPIES = 3  # of a model's weights, while it is loaded and asked
 
@@ -130,7 +132,7 @@ def count_ranks(machine: Mapping) -> int:
     if machine["launcher"] == "python":
         return 1
     if machine["launcher"] == "deepspeed" and machine["hostfile"]:
-        hosts = Path(machine["hostfile"])
+        hosts = files.meant(machine["hostfile"], "machine.hostfile")
         if not hosts.is_file():
             raise UserError(f"machine.hostfile: {hosts} does not exist; its lines are `HOST slots=GPUS`")
         text = hosts.read_text(encoding="utf-8")
@@ -162,14 +164,16 @@ _sharers = None
 
 def memory() -> int:
     """How many more bytes of memory this process may use: what is free on the machine, in its cgroup and
-    under its own limit."""
+    under its own limit, and no more than the scheduler said."""
+    said = {unit: os.environ.get(name, "") for name, unit in MEMORY_GIVEN.items()}
+    given = [int(text) * unit for unit, text in said.items() if text.isdecimal() and int(text)]
     free = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     if sys.platform == "linux":
         kilobytes = re.search(r"MemAvailable:\s+(\d+)", Path("/proc/meminfo").read_text())
         free += [int(kilobytes[1]) * 1024] if kilobytes else []
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     free += [limit] if limit != resource.RLIM_INFINITY else []
-    return max(0, min(free + _rooms(_own_cgroups(), CGROUPS)))
+    return max(0, min(free + given + _rooms(_own_cgroups(), CGROUPS)))
 
 
 def has_loopback() -> bool:

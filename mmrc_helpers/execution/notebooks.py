@@ -91,9 +91,10 @@ def job_of(source: Path, output: Path, parameters: Mapping, mark: Mapping) -> Jo
 
 
 def sources_of(content: str, source: Path) -> str:
-    """SHA-256 of what the cells of a notebook say, their tags among it."""
+    """SHA-256 of what the cells of a notebook say, their tags among it. Empty ones say nothing: JupyterLab
+    adds one behind the last that is run."""
     try:
-        cells = json.loads(content)["cells"]
+        cells = [cell for cell in json.loads(content)["cells"] if "".join(cell["source"]).strip()]
         said = [[c["cell_type"], "".join(c["source"]), c["metadata"].get("tags", [])] for c in cells]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{show(source)} is no notebook ({error}); `git checkout` restores it") from error
@@ -244,10 +245,10 @@ def _papermill(job: Job, output: Path, kernel: kernels.ForkedKernel, sockets: st
     try:
         papermill.execute_notebook(
             nbformat.reads(job.content, as_version=4),
-            output,
+            _literal(output),
             job.parameters,
             kernel_name="python3",
-            cwd=files.REPOSITORY,
+            cwd=_literal(files.REPOSITORY),
             progress_bar=False,
             stdout_file=_terminal(),
             start_timeout=kernels.STARTING_SECONDS,
@@ -267,6 +268,11 @@ def _papermill(job: Job, output: Path, kernel: kernels.ForkedKernel, sockets: st
     except DeadKernelError:
         return "DeadKernelError", "its kernel died (killed, or out of memory?)"
     return None
+
+
+def _literal(path: Path) -> str:
+    """A path as papermill takes it, which would fill in parameters for {names}."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def _terminal():

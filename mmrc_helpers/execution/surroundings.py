@@ -22,14 +22,18 @@ ENTERED = (
 RC = Path(__file__).with_name("matplotlibrc")
 KEPT = {"PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX", "PYTHONNOUSERSITE", "PYTHONUSERBASE"}
 KEPT |= {"PYTHON_CPU_COUNT"}
-# Settings that change what our processes do: of Python, IPython, Jupyter, debuggers and matplotlib.
+# Settings that change what our processes do: of Python, IPython, Jupyter, debuggers, matplotlib and logs.
 SETTINGS = re.compile(
     r"PYTHON|IPYTHON|IPY_|JUPYTER|PYDEVD_|DEBUGPY_|MPLBACKEND$|MATPLOTLIBRC$|FORCE_COLOR$|CLICOLOR"
+    r"|LOGLEVEL$|TQDM_|TORCH_LOGS|TORCH_(COMPILE|TRACE|JIT|DIST|DISTRIBUTED)_|TORCHDYNAMO_|TORCHINDUCTOR_|PYTORCH_JIT"
+    r"|USE_(TORCH|TF|FLAX|JAX|TORCH_XLA)$|(TRANSFORMERS|DATASETS|DIFFUSERS)_VERBOSITY$"
 )
 # Who is which of how many processes, as launchers and schedulers tell it: true of the shell, not of a stage.
 LAUNCHERS = re.compile(
     r"(LOCAL_|GROUP_|NODE_|CROSS_|ROLE_)?(RANK|WORLD_SIZE)$|(LOCAL|CROSS)_SIZE$|ROLE_NAME$|MASTER_(ADDR|PORT)$"
     r"|(TORCHELASTIC|TORCHX|PET|ACCELERATE|FSDP|MEGATRON|PARALLELISM_CONFIG|DEEPSPEED|DS|HOROVOD)_"
+    r"|(TORCHCOMM|SMDATAPARALLEL|AZ_BATCH|AZ_BATCHAI|XLA|PJRT|NEURON|ALPS|COBALT|MPIRUN|MPIEXEC|ORTE|OPAL)_"
+    r"|FORK_LAUNCHED$|N?PROC_PER_NODE$|NPROC$|NNODES$"
     r"|(OMPI|PMI|PMI2|PMIX|PRTE|PALS|MV2|MPI|MPICH|I_MPI|HYDRA|HYDI|JSM|FLUX)_"
     r"|(SLURM|SLURMD|SRUN|SBATCH|SALLOC|PBS|LSB|LSF|SGE|AZUREML|SM|DLTS)_"
 )
@@ -44,6 +48,12 @@ def enter(module: str) -> None:
     returns where that has been done. The terminal's encoding stays as it was, files are UTF-8."""
     degrade(sys.stdout)
     degrade(sys.stderr)
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        sys.exit(
+            "error: the folder in which this was started is gone; change to another (cd) and start it again"
+        )
     if os.environ.get(ENTERED) == str(os.getpid()):
         return
     try:
@@ -71,6 +81,7 @@ def own(outer: Mapping[str, str]) -> dict[str, str]:
     kept["TMPDIR"] = tempfile.gettempdir()  # the one that TMPDIR names may not exist
     kept["MATPLOTLIBRC"], kept["MPLBACKEND"] = str(RC), "agg"
     kept["PYTHONPATH"], kept["PYTHONUTF8"] = str(files.REPOSITORY), "1"
+    kept["PYTHONSAFEPATH"] = "1"  # no modules of the folder in which somebody stands
     return kept
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mmrc_helpers.errors import show
+from mmrc_helpers.store import files
 
 POINTER = b"version https://git-lfs"  # how a file begins that git-lfs has not fetched
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
@@ -18,8 +19,8 @@ HEADER = 100 << 20  # bytes; what a longer header says is not believed
 
 
 def where(model: Mapping, machine: Mapping) -> Path:
-    """The folder in which a model should lie."""
-    return Path(machine["models_folder"]).expanduser() / model["name"]
+    """The folder in which a model should lie. Raises UserError if machine.models_folder names no place."""
+    return files.meant(machine["models_folder"], "machine.models_folder") / model["name"]
 
 
 def problems(model: Mapping, machine: Mapping) -> list[str]:
@@ -71,10 +72,11 @@ def _json(path: Path, pointers: list[str], found: list[str]) -> dict:
     """The content of a JSON file; what is wrong with it is added to `found`."""
     if path.name in pointers:
         return {}
+    if not path.is_file():
+        found.append(f"model.name: {show(path)} is missing; {WHOLE}")
+        return {}
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        found.append(f"model.name: {show(path)} is missing; {WHOLE}")
     except ValueError as error:
         found.append(f"model.name: {show(path)} is damaged ({error}); download it again")
     return {}
@@ -88,11 +90,14 @@ def _weights(folder: Path, pointers: list[str]) -> Iterator[str]:
     if index.is_file():
         try:
             placed = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-            shards = sorted(set(placed.values()))
+            shards = sorted(set(placed.values()), key=str)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             yield f"{show(index)} is damaged ({error}); download it again"
             return
         for shard in shards:
+            if not isinstance(shard, str) or Path(shard).name != shard:
+                yield f"{show(index)} names {shard}, which is no file of the folder; download it again"
+                continue
             wanted = {weight for weight, place in placed.items() if place == shard}
             yield from _file_of_weights(folder / shard, wanted, pointers)
     elif (folder / "model.safetensors").is_file():
@@ -117,7 +122,7 @@ def _file_of_weights(path: Path, wanted: set[str], pointers: list[str]) -> Itera
         return
     try:
         names, size = _header(path)
-    except (ValueError, KeyError, TypeError, struct.error) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
         yield f"{show(path)} is no file of weights ({error}); download it again"
         return
     if path.stat().st_size != size:

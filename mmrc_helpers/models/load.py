@@ -58,26 +58,21 @@ def downloaded(model: Mapping, machine: Mapping) -> Path:
     return folder
 
 
+def check_whole(folder: Path, model: Mapping):
+    """The model without any numbers. Raises UserError if a weight is missing, left over or of another
+    shape."""
+    return _from_files(folder, model, device_map={"": "meta"})
+
+
 def load_model(folder: Path, model: Mapping, adapter: Path | None = None, trainable: bool = False):
     """The model in `folder`, in `model.dtype`, with the PEFT adapter of `adapter` if given. With
     `model.quantize: nf4` its language part is held in 4 bits. Raises UserError if a weight is missing or
     left over."""
-    kind = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    loader = AutoModelForImageTextToText if "vision_config" in kind else AutoModelForCausalLM
-    loaded, found = loader.from_pretrained(
-        folder,
-        dtype=DTYPES[model["dtype"]],
-        trust_remote_code=model["trust_remote_code"],
-        use_safetensors=True,
-        local_files_only=True,
-        output_loading_info=True,
-        fusion_config={},  # theirs draws Qwen2.5-VL's patch embeddings anew, silently; ours is below
-        **_quantized(model),
-    )
-    _check_loaded(folder, found)
-    if kind["model_type"] in QWEN:
+    loaded = _from_files(folder, model, **_quantized(model))
+    kind = loaded.config.model_type
+    if kind in QWEN:
         qwen.read_patches_quickly(loaded.model.visual.patch_embed.proj)
-    if kind["model_type"] == "mllama":
+    if kind == "mllama":
         mllama.mend(loaded)
     for module in loaded.modules():
         if type(module).__name__ == "Linear4bit":
@@ -87,6 +82,25 @@ def load_model(folder: Path, model: Mapping, adapter: Path | None = None, traina
         from peft import PeftModel
 
         loaded = PeftModel.from_pretrained(loaded, adapter, is_trainable=trainable)
+    return loaded
+
+
+def _from_files(folder: Path, model: Mapping, **more):
+    """The model as transformers makes it of the files, after a look at what found its place."""
+    kind = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    loader = AutoModelForImageTextToText if "vision_config" in kind else AutoModelForCausalLM
+    loaded, found = loader.from_pretrained(
+        folder,
+        dtype=DTYPES[model["dtype"]],
+        trust_remote_code=model["trust_remote_code"],
+        use_safetensors=True,
+        local_files_only=True,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # they are in `found`, and an error of ours
+        fusion_config={},  # theirs draws Qwen2.5-VL's patch embeddings anew, silently; ours is in load_model
+        **more,
+    )
+    _check_loaded(folder, found)
     return loaded
 
 
@@ -116,10 +130,11 @@ def _quantized(model: Mapping) -> dict:
 def _check_loaded(folder: Path, found: Mapping) -> None:
     """Raises UserError for weights that did not find their place."""
     problems = []
-    for what, says in (("missing_keys", "lacks"), ("unexpected_keys", "has, with no place for them,")):
-        if names := sorted(found[what]):
+    named = {"lacks": found["missing_keys"], "has, with no place for them,": found["unexpected_keys"]}
+    named["has another shape in"] = {name for name, *_ in found["mismatched_keys"]}
+    for says, names in named.items():
+        if names := sorted(names):
             problems.append(f"{says} {listed(names[:3])}{f' and {len(names) - 3} more' if names[3:] else ''}")
-    problems += [f"has another shape in {name[0]}" for name in sorted(found["mismatched_keys"])]
     if problems := problems + list(found["error_msgs"]):
         raise UserError(
             f"model.name: {show(folder)} does not fit its class: it {'; it '.join(problems)}. Download it "

@@ -15,19 +15,23 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def artifacts_root() -> Path:
-    """The folder of everything generated: MMRC_ARTIFACTS, or artifacts/ in the repository. It is the same
-    folder for every process, wherever that was started: a relative one lies in the repository, and ~ and
-    $NAME mean what they mean in a shell. Raises UserError if one of them means nothing."""
+    """The folder of everything generated: MMRC_ARTIFACTS, or artifacts/ in the repository. Raises UserError
+    if it names none."""
     given = os.environ.get("MMRC_ARTIFACTS", "")
     name = given.strip()
     if len(name) > 1 and name[0] == name[-1] and name[0] in "\"'":  # quotes that no shell has taken off
         name = name[1:-1]
-    meant = os.path.expanduser(os.path.expandvars(name))
-    if meant.startswith("~") or "$" in meant:
-        raise UserError(
-            f"MMRC_ARTIFACTS: {given} names no folder here; write the whole path, such as /scratch/me"
-        )
-    return Path(os.path.normpath(REPOSITORY / (meant or "artifacts")))
+    return meant(name or "artifacts", "MMRC_ARTIFACTS")
+
+
+def meant(given: str | Path, where: str) -> Path:
+    """The place that a user names, the same for every process, wherever that was started: a relative one lies
+    in the repository, and ~ and $NAME mean what they mean in a shell. Raises UserError if one of them means
+    nothing."""
+    name = os.path.expanduser(os.path.expandvars(given))
+    if name.startswith("~") or "$" in name:
+        raise UserError(f"{where}: {given} names no place here; write the whole path, such as /scratch/me")
+    return Path(os.path.normpath(REPOSITORY / name))
 
 
 def write_text(path: Path, text: str | Iterable[str]) -> None:
@@ -121,6 +125,11 @@ def mend(folder: Path) -> str:
     root = artifacts_root()
     if folder.is_relative_to(root) and len(folder.relative_to(root).parts) > 2:
         folder = root.joinpath(*folder.relative_to(root).parts[:2])
+    if is_committed(folder) and not git("rev-parse", "--git-dir"):
+        return (
+            f"if it came with the project, take {shlex.quote(show(folder))} from a new copy of that; if not, "
+            "the study makes it again once it is removed"
+        )
     if is_committed(folder):
         place = shlex.quote(str(folder.relative_to(REPOSITORY)))
         return f"to restore it: git -C {shlex.quote(str(REPOSITORY))} checkout -- {place}"
@@ -129,10 +138,17 @@ def mend(folder: Path) -> str:
 
 def is_committed(folder: Path) -> bool:
     """Whether git tracks files in a folder of the repository, as it does for the embedded model; also of one
-    that the working tree has lost."""
+    that the working tree has lost. Where no git can be asked, as in a project that came as an archive, any
+    base model made from nothing may be that."""
     if not folder.is_relative_to(REPOSITORY):
         return False
-    return bool(git("ls-files", "--", str(folder)))
+    if git("rev-parse", "--git-dir"):
+        return bool(git("ls-files", "--", str(folder)))
+    try:
+        recipe = json.loads((folder / "recipe.json").read_text(encoding="utf-8"))
+        return recipe["params"]["model"]["source"] == "scratch"
+    except (OSError, ValueError, KeyError, TypeError):  # it is of another kind, or says nothing
+        return False
 
 
 def git(*arguments: str) -> str:

@@ -6,9 +6,8 @@ A shard is an ordinary data set of the `datasets` library (column `image`), so o
 import contextlib
 import io
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
 from hashlib import sha256
@@ -20,6 +19,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from mmrc_helpers.errors import UserError, show
+from mmrc_helpers.store import disk
 from mmrc_helpers.store.decoding import BROKEN, decoded, is_upright, upright, why
 
 SHARD = 512  # pictures of a shard
@@ -64,7 +64,7 @@ def write_shards(
     done, total, running = 0, len(pictures), {}
     progress(done, total)
     try:
-        with ProcessPoolExecutor(max(1, workers)) as pool:  # which, unlike Pool, notices killed workers
+        with _pool(max(1, workers)) as pool:
             for number, names in enumerate(_pieces(pictures)):
                 path = shards / f"{number:05}.parquet"
                 if _holds(path, names):
@@ -84,6 +84,15 @@ def write_shards(
             "a process that draws pictures was killed, perhaps for want of memory; lower machine.threads; "
             "what is drawn is kept"
         ) from error
+
+
+def _pool(workers: int) -> Executor:
+    """Processes (which, unlike those of Pool, are noticed when they are killed); where they cannot share
+    memory, as in containers without /dev/shm, one thread."""
+    try:
+        return ProcessPoolExecutor(workers)
+    except (OSError, NotImplementedError, ImportError):
+        return ThreadPoolExecutor(1)
 
 
 def _pieces(pictures: Mapping[str, object]) -> Iterator[list[str]]:
@@ -125,8 +134,7 @@ def _write_shard(path: Path, jobs: Sequence[tuple[str, object]], draw: Callable)
                     rows, held = [], 0
             if rows:
                 writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
-        file.flush()
-        os.fsync(file.fileno())
+        disk.sync_file(file)
     part.replace(path)
 
 

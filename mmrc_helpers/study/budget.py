@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+from mmrc_helpers.models import folder as model_folder
 from mmrc_helpers.worlds import WORLDS
 
 SMALL_FILES = 16_000_000  # logs, metrics, manifests
@@ -34,9 +35,7 @@ def _trained_weights(params: Mapping, inputs: Mapping[str, Path], machine: Mappi
     model, train = params["model"], params["train"]
     if model["source"] == "scratch" and "model" not in inputs:
         return _new_weights(model["scratch"])
-    folder = (
-        inputs["model"] / "model" if "model" in inputs else Path(machine["models_folder"]) / model["name"]
-    )
+    folder = inputs["model"] / "model" if "model" in inputs else model_folder.where(model, machine)
     shapes = _shapes(folder)
     if not train["lora_r"]:
         return sum(map(math.prod, shapes.values()))

@@ -13,7 +13,7 @@ import yaml
 
 from mmrc_helpers.errors import (
     UserError,
-    check_file_name,
+    check_model_name,
     check_name,
     listed,
     near_miss,
@@ -172,8 +172,13 @@ class Merge:
 
     def _open(self, default: Mapping, value: Mapping, name: str) -> dict:
         for key, item in value.items():
-            if not isinstance(key, str) or isinstance(item, Mapping | list) or item is None:
+            finite = not isinstance(item, float) or math.isfinite(item)
+            if not isinstance(key, str) or not isinstance(item, str | int | float) or not finite:
                 self._problem(f"{name}.{key}", f"expected text or a number under a text name; got {item!r}")
+            elif re.search("^$|[=\0]", key) or "\0" in str(item):
+                self._problem(
+                    f"{name}.{key!r}", "is no name or value of a variable; leave out = and what is hidden"
+                )
             elif SECRET.search(key) or PASSWORD_IN_URL.search(str(item)):
                 self._problem(
                     f"{name}.{key}",
@@ -196,7 +201,7 @@ class Merge:
         if name == "model.study":
             _as_value_error(check_name, value)
         if name == "model.name" and value:
-            _as_value_error(check_file_name, value)
+            _as_value_error(check_model_name, value)
 
 
 def _of_kind(default, value, limits: Sequence):
@@ -206,7 +211,7 @@ def _of_kind(default, value, limits: Sequence):
             raise ValueError(f"expected true or false; got {value!r}")
     elif isinstance(default, int):
         if isinstance(value, bool) or not isinstance(value, int):
-            raise ValueError(f"expected a whole number such as {default}; got {value!r}")
+            raise ValueError(f"expected a whole number such as {default}; got {value!r}{_number_hint(value)}")
     elif isinstance(default, float):
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise ValueError(f"expected a number such as {default}; got {value!r}{_number_hint(value)}")
@@ -225,7 +230,8 @@ def _number_hint(value) -> str:
         number = float(value if isinstance(value, str) else "nan")
     except ValueError:
         return ""
-    return f": YAML reads that as text; write {number!r}" if math.isfinite(number) else ""
+    written = f"{number:.0f}" if number.is_integer() and abs(number) >= 1 else repr(number)
+    return f": YAML reads that as text; write {written}" if math.isfinite(number) else ""
 
 
 def _as_value_error(check, value) -> None:

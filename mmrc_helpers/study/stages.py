@@ -4,14 +4,16 @@ A stage that is complete never needs its inputs, so a model can be shipped witho
 """
 
 import os
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from mmrc_helpers.errors import UserError, show
+from mmrc_helpers.errors import UserError, raise_all, show
 from mmrc_helpers.execution import launch
 from mmrc_helpers.execution.machine import for_stage
+from mmrc_helpers.models import folder as model_folder
 from mmrc_helpers.store import disk, files, folders
 from mmrc_helpers.store.keys import content_key, plain
 from mmrc_helpers.study import budget
@@ -60,9 +62,19 @@ class Stage:
 def data_stage(run: Run, world: str = "") -> Stage:
     """The pictures, facts and questions of the run's world, or of one that is asked as well."""
     section = run.params["also"][world] if world in run.params["also"] else run.params["world"]
-    sums = {str(path): _sum(path, path.stat()) for path in _files_of(section)}
+    sums = _sums_of(section)
     params = {"world": section, **({"files": sums} if sums else {})}
     return Stage("data", section["name"], run.seed, params)
+
+
+def sums_of_files(runs: Iterable[Run]) -> dict[str, str]:
+    """SHA-256 of every file of the user's that data of these runs are made from, by path."""
+    sections = [section for run in runs for section in (run.params["world"], *run.params["also"].values())]
+    return {path: found for section in sections for path, found in _sums_of(section).items()}
+
+
+def _sums_of(section: Mapping) -> dict[str, str]:
+    return {str(path): _sum(path, path.stat()) for path in _files_of(section)}
 
 
 def _files_of(section: Mapping) -> list[Path]:
@@ -196,6 +208,39 @@ def keys(run: Run) -> dict[str, str]:
     return {"data": data_stage(run).key, **trained, **traced, "eval": eval_stage(run).key}
 
 
+def check_models(runs: Iterable[Run]) -> None:
+    """Looks at every downloaded model from which something has yet to be made, before anything is: its files,
+    then its tokenizer, processor, chat template and layers, which a process of its own loads. Raises one
+    UserError that lists all that is wrong."""
+    wanted = {}
+    for run in runs:
+        if run.params["model"]["source"] == "folder":
+            asked = {"model": plain(run.params["model"]), "machine": plain(run.params["machine"])}
+            if not all(folders.is_complete(stage.folder) for stage in stages_of(run)):
+                _, phases = wanted.setdefault(model_folder.where(**asked), (asked, []))
+                phases += [phase for phase in plain(run.params["phases"]) if phase not in phases]
+    problems = [problem for asked, _ in wanted.values() for problem in model_folder.problems(**asked)]
+    raise_all(dict.fromkeys(problems))
+    for asked, phases in wanted.values():
+        with tempfile.TemporaryDirectory(prefix="mmrc-look-") as place:
+            machine = for_stage("data", asked["machine"])  # one plain process
+            recipe = {"params": {"model": asked["model"], "phases": phases}, "machine": machine}
+            files.write_json(Path(place) / "recipe.json", recipe)
+            try:
+                launch.run_module("mmrc_helpers.programs.look", Path(place), machine, _say_nothing)
+            except UserError as error:
+                problems.append(str(error))
+            except launch.StageFailed as error:  # loaders say in many ways that they cannot read something
+                reason = str(error).rstrip().rpartition("\n")[2]
+                where = show(model_folder.where(**asked))
+                problems.append(f"model.name: {where} cannot be loaded ({reason}); download it again")
+    raise_all(problems)
+
+
+def _say_nothing(*_, **__) -> None:
+    """In place of `print`."""
+
+
 def make(stage: Stage, machine: Mapping, echo: Callable[..., None] = print) -> Path:
     """The stage's finished folder; makes it, and before it whatever it needs, when it is not there.
 
@@ -235,7 +280,7 @@ def _is_brought(stage: Stage, echo: Callable[..., None]) -> bool:
 def _weights(stage: Stage, inputs: Mapping[str, Path], machine: Mapping) -> int:
     """Bytes of the model that a stage loads."""
     model = stage.params.get("model", {})
-    own = [Path(machine["models_folder"]) / model["name"]] if model.get("source") == "folder" else []
+    own = [model_folder.where(model, machine)] if model.get("source") == "folder" else []
     return sum(disk.size(folder) for folder in (*own, *(folder / "model" for folder in inputs.values())))
 
 

@@ -71,7 +71,7 @@ def unused(params_folder: Path = PARAMS_FOLDER) -> list[Path]:
         for run in study.runs:
             used |= _closure(stages.stages_of(run))
     for folder in {_finished_name(path) for path in _stage_folders() if not _is_going(path)}:
-        if folder not in used and (folders.is_claimed(folder) or _is_committed(folder)):
+        if folder not in used and (folders.is_claimed(folder) or files.is_committed(folder)):
             used |= _made_from(folder)
     found = [path for path in _stage_folders() if _is_going(path) or _finished_name(path) not in used]
     for folder in filter(_is_of_a_study, _folders(folders.study_folder("any").parent)):
@@ -103,15 +103,20 @@ def note_owner(folder: Path, study: str) -> None:
 
 
 def _named_in(folder: Path) -> set[str]:
-    """The study that a study's folder names, or that its executed notebooks name."""
-    own = folder / OWNER
-    marks = [own] if own.exists() else [*folder.glob("*/0*_*.json"), *folder.glob("report.json")]
-    named = set()
-    for mark in marks:
-        with contextlib.suppress(UserError):  # a damaged mark marks nothing
-            content = files.read_json(mark)
-            named.add(content.get("study") if mark == own else content.get("parameters", {}).get("study"))
+    """The study that a study's folder names, or else that its executed notebooks name."""
+    own = [_content(folder / OWNER).get("study")]
+    marks = [*folder.glob("*/0*_*.json"), *folder.glob("report.json")]
+    named = own if own[0] else [_content(mark).get("parameters", {}).get("study") for mark in marks]
     return {name for name in named if isinstance(name, str)}
+
+
+def _content(mark: Path) -> dict:
+    """What a mark says; a damaged one marks nothing."""
+    try:
+        content = files.read_json(mark)
+    except UserError:
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _studies(params_folder: Path) -> list[Study]:
@@ -185,14 +190,6 @@ def _finished_name(folder: Path) -> Path:
 def _is_going(folder: Path) -> bool:
     """Whether somebody was killed while removing it."""
     return folder.name.endswith(".gone")
-
-
-def _is_committed(folder: Path) -> bool:
-    """Whether git tracks files in the folder, as it does for the embedded model; where no git can be asked,
-    any base model in the repository may be that."""
-    if not folder.is_relative_to(files.REPOSITORY) or files.git("rev-parse", "--git-dir"):
-        return files.is_committed(folder)
-    return folders.read_recipe(folder).get("params", {}).get("model", {}).get("source") == "scratch"
 
 
 def _is_of_a_study(folder: Path) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmrc_helpers.errors import UserError, listed, show
+from mmrc_helpers.models import folder as model_folder
 from mmrc_helpers.store import files, folders
 from mmrc_helpers.study import stages
 from mmrc_helpers.study.image_tokens import read_settings
@@ -62,7 +63,7 @@ def weights_of(run: Run) -> Weights:
         if folders.is_complete(base.folder):
             return of_folder(base.folder / "model")
         return weights_of(find_run(load_study(model["study"], run.folder), "base", 0))
-    folder = Path(machine["models_folder"]).expanduser() / model["name"]
+    folder = model_folder.where(model, machine)
     return of_folder(folder) if folder.is_dir() else of_published(model["name"], folder)
 
 

@@ -23,23 +23,26 @@ PLAIN_NUMBER = re.compile(
 NOT_A_NUMBER = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 WORDS = {"true": "true", "yes": "true", "on": "true", "false": "false", "no": "false", "off": "false"}
 EVERYDAY = re.compile(r"[\u00a0-\u017f\u0384-\u03ce\u0400-\u045f\u0490\u0491\u05d0-\u05ea\u0620-\u0652]+")
+MOST_VALUES = 100_000  # in a file, as aliases multiply them
+LINE_BREAK = re.compile(r"[\x85\u2028\u2029]")  # to YAML; few editors show them
 WORD = re.compile(r"[A-Za-z_][\w.]*：")  # a name with a full-width colon
 
 
 class _StrictLoader(yaml.SafeLoader):
     """Safe YAML in which one value has one reading and no name is given twice."""
 
-    def construct_mapping(self, node, deep=False):
-        seen = set()
+    def compose_mapping_node(self, anchor):  # before `<<` adds names that may be given again
+        node, seen = super().compose_mapping_node(anchor), set()
         for key_node, _ in node.value:
             key = key_node.value
             if isinstance(key, str) and key in seen:
                 raise UserError(f"{key} is given twice ({_line(key_node)}); keep one")
             seen.add(str(key))
-        return super().construct_mapping(node, deep)
+        return node
 
     def construct_object(self, node, deep=False):
-        if isinstance(node, yaml.ScalarNode) and node.style is None:
+        # In quotes it is text, unless a tag such as !!int makes something else of it.
+        if isinstance(node, yaml.ScalarNode) and (node.style is None or not node.tag.endswith(":str")):
             _check_plain(node)
         return super().construct_object(node, deep)
 
@@ -49,6 +52,7 @@ def read_yaml(path: Path) -> dict:
     may be read in two ways."""
     try:
         content = _parse(text_of(path))
+        _count(content, MOST_VALUES)
     except UserError as error:
         raise UserError(f"{show(path)}: {error}") from None
     except (
@@ -107,7 +111,16 @@ def _decoded(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise UserError(f"line {line} is not UTF-8 text; save the file as UTF-8 in your editor") from None
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(re.split(r"\r\n|\r|\n", text), 1):
+        if found := LINE_BREAK.search(line):
+            raise UserError(
+                f"line {number} holds an invisible line break (U+{ord(found[0]):04X}); type it again"
+            )
+        if "\ufffd" in line:
+            raise UserError(
+                f"line {number} holds \ufffd, which stands for a letter that an earlier saving in another "
+                "encoding has lost; write it again"
+            )
         if mixed := next(filter(_is_mixed, re.findall(r"[\u0080-\u07ff]{2,}", line)), ""):
             raise UserError(
                 f"line {number}: {mixed!r} is no text in UTF-8, but may be in another encoding such as GBK; "
@@ -134,6 +147,17 @@ def _is_chinese(content: bytes) -> bool:
 @lru_cache(maxsize=64)  # every run of a study reads the same few files
 def _parse(text: str):
     return yaml.load(text, Loader=_StrictLoader)
+
+
+def _count(content, left: int) -> int:
+    """How many of so many values are left after these. Raises UserError if they do not suffice, as for an
+    alias of aliases of aliases."""
+    if left <= 0:
+        raise UserError(f"more than {MOST_VALUES:,} values; does an alias (*) stand in its own value (&)?")
+    if isinstance(content, dict | list):
+        for inner in content.values() if isinstance(content, dict) else content:
+            left = _count(inner, left - 1)
+    return left
 
 
 def _check_plain(node: yaml.ScalarNode) -> None:

@@ -62,7 +62,7 @@ def hub_of(place: Path, **more) -> Hub:
 def download(place: Path, *arguments: str, **environment: str) -> tuple[int, str]:
     """Exit status and output of the command line in a process of its own, with a Hub's cache of its own."""
     ours = {"HF_HUB_CACHE": str(place / "cache"), "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
-    command = [sys.executable, "-m", "mmrc_helpers.data", "download", *arguments]
+    command = [sys.executable, "-m", "mmrc_helpers.data", "download", "--models-folder", "models", *arguments]
     paths = os.pathsep.join([str(files.REPOSITORY), os.environ.get("PYTHONPATH", "")])
     outer = {**os.environ, "PYTHONPATH": paths, "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     done = subprocess.run(

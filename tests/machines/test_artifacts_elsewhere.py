@@ -53,7 +53,18 @@ def test_a_name_that_means_nothing_is_refused(given, place, monkeypatch, capfd):
     write_study(place, "a: {}")
     monkeypatch.setenv("MMRC_ARTIFACTS", given)
     assert run.main(command(place)) == 2
-    assert f"MMRC_ARTIFACTS: {given} names no folder here; write the whole path" in capfd.readouterr().err
+    assert f"MMRC_ARTIFACTS: {given} names no place here; write the whole path" in capfd.readouterr().err
+
+
+ODD = "a{x} b#c%20'd\"[e]*?&;!:\\\nf"  # what shells, web pages, papermill and patterns read as something else
+
+
+def test_a_study_is_made_in_a_folder_of_any_name(place, monkeypatch, capfd):
+    monkeypatch.setenv("MMRC_ARTIFACTS", str(place / ODD))
+    write_study(place, "a: {}")
+    assert run.main(command(place)) == 0
+    assert (place / ODD / "studies" / "mini" / "report.html").is_file()
+    assert run.main(command(place, "--check")) == 0 and "0 problems" in capfd.readouterr().out
 
 
 # --- the repository's own model -----------------------------------------------------------------------------
@@ -231,6 +242,12 @@ def test_a_second_study_of_one_name_does_not_replace_the_first(place, capfd):
         said = capfd.readouterr().err
         assert f"holds the study of {place}/params/mini.yaml; give {other} another name" in said
     assert report.read_bytes() == before and upkeep.unused(place / "other") == []
+    for damage in ("{", "[]", "{}"):  # then the executed notebooks say whose it is
+        (report.parent / "study.json").write_text(damage)
+        assert run.main([str(other), *more]) == 2
+    (place / "params" / "mini.yml").write_text((place / "params" / "mini.yaml").read_text())
+    assert run.main([str(place / "params" / "mini.yml"), *more]) == 2
+    (place / "params" / "mini.yml").unlink()
     renamed = other.rename(other.with_name("mini_of_mine.yaml"))
     assert run.main([str(renamed), *more]) == 0
 

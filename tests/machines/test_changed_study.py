@@ -6,12 +6,13 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from test_run import FINISH, MAKE_STAGES, command, executed, place, write_notebook, write_study
+from test_run import FINISH, MAKE_STAGES, REPORT, command, executed, place, write_notebook, write_study
 
 from mmrc_helpers import run
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.execution import lab
-from mmrc_helpers.store import files
+from mmrc_helpers.programs.generate import check_unchanged
+from mmrc_helpers.store import disk, files
 
 __all__ = ["place"]  # the fixture
 
@@ -80,6 +81,36 @@ if variant == "b":  # as another process's --redo would
     assert "the report waits for a-s0, b-s0" in said and "0 failed" in said
 
 
+ROWS = '{"question": "Which colour has a {}?", "answer": "blue"}\n'
+
+
+def test_rows_that_change_while_a_study_runs_are_named_and_the_run_is_no_success(place, capfd):
+    rows = place / "rows.jsonl"
+    rows.write_text("".join(ROWS.replace("{}", f"thing {number}") for number in range(40)))
+    own = f"data: {{world: files}}\nfiles: {{path: {rows}}}\nreport: {{finding: accuracy}}\n"
+    write_study(place, "a: {}", own)
+    write_notebook(place, "05_report_accuracy", [REPORT])
+    edit = f"    path = Path({str(rows)!r})\n    path.write_text(path.read_text().replace('blue', 'red'))"
+    write_notebook(place, "03_evaluate", [MAKE_STAGES, f"{FIRST_TIME}{edit}", FINISH])
+    assert run.main(command(place)) == 1
+    said = capfd.readouterr().out
+    assert f"changed while this ran: {rows}; run the study again" in said and "waits for a-s0" in said
+    assert run.main(command(place)) == 0
+
+
+def test_data_are_never_made_of_other_rows_than_their_key_says(tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("one")
+    sums = {str(rows): disk.checksum(rows)}
+    check_unchanged(sums)
+    for change in (lambda: rows.write_text("two"), rows.unlink):
+        change()
+        with pytest.raises(
+            UserError, match="rows.jsonl: changed while data were made of it; start the study"
+        ):
+            check_unchanged(sums)
+
+
 # --- notebooks that were opened ---------------------------------------------------------------------------
 
 
@@ -96,6 +127,7 @@ def as_jupyter_saves(path: Path) -> None:
         "display_name": "Python 3 (ipykernel)",
         "language": "python",
     }
+    notebook.cells.append(nbformat.v4.new_code_cell())  # Shift-Enter in the last cell
     notebook.metadata["language_info"] = {"name": "python", "version": "3.13.0"}
     nbformat.write(notebook, path)
 
@@ -124,6 +156,13 @@ def test_a_notebook_that_is_none_is_named(place, capfd, content):
     (place / "notebooks" / "03_evaluate.ipynb").write_text(content)
     assert run.main(command(place)) == 2
     assert "03_evaluate.ipynb is no notebook" in capfd.readouterr().err
+
+
+def test_files_that_lie_about_do_not_stop_jupyterlab(place):
+    for name in ("._03_evaluate.ipynb", ".~03_evaluate.ipynb"):
+        (place / "notebooks" / name).write_bytes(b"\x00\x05\x16\x07\xff")
+    made = lab.working_copies(place / "notebooks")
+    assert {path.name for path in made.glob("*.ipynb")} == {"03_evaluate.ipynb", "05_report_reversal.ipynb"}
 
 
 def test_jupyterlab_works_on_copies_that_follow_their_originals_until_they_are_edited(place, capfd):

@@ -27,7 +27,7 @@ GB = 10**9
 
 @pytest.fixture(autouse=True)
 def unscheduled(monkeypatch):
-    for name in machine.CORES_GIVEN:
+    for name in (*machine.CORES_GIVEN, *machine.MEMORY_GIVEN):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -113,6 +113,16 @@ def test_the_limits_of_cgroups_are_found(tmp_path, own, files, cores, memory):
     assert machine._quotas(own, tmp_path) == cores and machine._rooms(own, tmp_path) == memory
 
 
+@pytest.mark.parametrize(("name", "said"), [("SLURM_MEM_PER_NODE", "100"), ("MEM_LIMIT", "104857600")])
+def test_the_memory_that_a_scheduler_gives_is_a_limit(monkeypatch, name, said):
+    before = machine.memory()
+    for nothing in ("", "0", "all", "-1"):  # 0 is Slurm's word for all of a node
+        monkeypatch.setenv(name, nothing)
+        assert machine.memory() > min(before, 104857600)
+    monkeypatch.setenv(name, said)
+    assert machine.memory() == 104857600
+
+
 def test_a_limit_of_the_process_bounds_its_memory():
     code = "import resource; resource.setrlimit(resource.RLIMIT_AS, (3 * 10**9, 3 * 10**9)); \
 from mmrc_helpers.execution.machine import memory; print(memory() <= 3 * 10**9)"
@@ -125,10 +135,11 @@ PROCESSES = {  # kind, of the section, cores, memory: launcher, processes, threa
     "training by one": ("train", {}, 8, 64 * GB, "python", 1, 8),
     "training as asked": ("train", {"processes": 4}, 8, 64 * GB, "deepspeed", 4, 2),
     "evaluation by one a core": ("eval", {}, 8, 64 * GB, "deepspeed", 8, 1),
+    "a laptop of 16 GB and 16 threads": ("eval", {}, 16, 13 * GB, "deepspeed", 8, 2),
     "traces too": ("dynamics", {"launcher": "torchrun"}, 8, 64 * GB, "torchrun", 8, 1),
     "evaluation, lowered": ("eval", {"processes": 1}, 8, 64 * GB, "python", 1, 8),
     "evaluation, raised": ("eval", {"processes": 3}, 2, 64 * GB, "deepspeed", 3, 1),
-    "evaluation in little memory": ("eval", {}, 16, 4 * GB, "deepspeed", 3, 5),
+    "evaluation in little memory": ("eval", {}, 16, 4 * GB, "deepspeed", 2, 8),
     "evaluation in hardly any": ("eval", {}, 16, 10**6, "python", 1, 16),
     "evaluation on one core": ("eval", {}, 1, 64 * GB, "python", 1, 1),
     "evaluation by python": ("eval", {"launcher": "python"}, 8, 64 * GB, "python", 1, 8),

@@ -4,7 +4,7 @@ run."""
 import shutil
 
 import pytest
-from matplotlib import rc_context, rcParams
+from matplotlib import pyplot, rc_context, rcParams
 from matplotlib.figure import Figure
 
 from mmrc_helpers.figures import style
@@ -21,6 +21,8 @@ FILES = {
     "no ticks": {"xtick.bottom": False, "ytick.left": False, "axes.spines.left": False},
     "other fonts": {"font.family": "no such font", "mathtext.fontset": "cm"},
     "saved otherwise": {"savefig.transparent": True, "savefig.facecolor": "black", "savefig.format": "svg"},
+    "a dark style": pyplot.style.library["dark_background"],
+    "a loud style": {**pyplot.style.library["ggplot"], "image.cmap": "gray", "lines.linewidth": 9},
     "LaTeX": {"text.usetex": True},
 }
 

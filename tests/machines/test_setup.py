@@ -101,10 +101,25 @@ SITUATIONS = {
     "PIP_USER": lambda folder: {"PIP_USER": "1"},
     "PIP_TARGET": lambda folder: {"PIP_TARGET": str(folder / "elsewhere"), "PIP_NO_DEPS": "1"},
     "PIP_PREFIX": lambda folder: {"PIP_PREFIX": str(folder / "elsewhere"), "PIP_REQUIRE_VIRTUALENV": "1"},
+    "relatives of it": lambda folder: {
+        "PIP_NO_DEPENDENCIES": "1",
+        "PIP_PLATFORM": "win32",
+        "PIP_PYTHON": "/x",
+        "PIP_CONSTRAINT": "/x",
+        "PIP_LOG": "/x/y",
+        "PIP_REPORT": "-",
+        "PIP_GROUP": "x",
+    },
     "user installs in pip.conf": settings_of_pip,
     "settings of Python": lambda folder: {"PYTHONOPTIMIZE": "2", "PYTHONHOME": "/x", "PYTHONPATH": "/x"},
+    "settings with which no Python starts": lambda folder: {
+        "PYTHONHASHSEED": "abc",
+        "PYTHONMALLOC": "x",
+        "PYTHONIOENCODING": "x",
+        "PYTHONINTMAXSTRDIGITS": "x",
+    },
 }
-FAST = ("interrupted in ensurepip", "PIP_USER")
+FAST = ("interrupted in ensurepip", "PIP_USER", "settings with which no Python starts")
 CASES = [
     pytest.param(prepare, id=name, marks=[] if name in FAST else pytest.mark.slow)
     for name, prepare in SITUATIONS.items()
@@ -119,6 +134,22 @@ def test_the_same_command_ends_in_an_environment(project, prepare):
     again = make(project, **environment)
     assert again.returncode == 0 and "setting up" not in again.stdout
     assert not (project / "elsewhere").exists()
+
+
+def test_an_environment_whose_python_is_gone_is_made_anew(project):
+    assert make(project).returncode == 0
+    for python in (project / ".venv" / "bin").glob("python*"):
+        python.unlink()
+        python.symlink_to("/nonexistent/python3")
+    made = make(project)
+    assert made.returncode == 0 and "setting up" in made.stdout and works(project), made.stdout + made.stderr
+
+
+def test_a_folder_with_a_colon_is_told_what_to_do(project):
+    named = project.rename(project.with_name("a:b"))
+    made = make(named)
+    assert made.returncode != 0 and "has a : in it" in made.stderr and "make VENV=" in made.stderr
+    assert not (named / ".venv" / "stamp").exists()
 
 
 def test_a_copied_or_moved_folder_runs_its_own_code(project):

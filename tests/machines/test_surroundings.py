@@ -44,6 +44,15 @@ LEFT_OVER = {  # by whom: variables that must not reach a stage
         PBS_NODEFILE=/x LSB_JOBID=1 LSF_BINDIR=/x SGE_TASK_ID=1 AZUREML_EXPERIMENT_ID=1
         SM_TRAINING_ENV={} DLTS_JOB_ID=1
         """,
+    "relatives": """
+        TORCHCOMM_RANK=3 SMDATAPARALLEL_LOCAL_RANK=1 AZ_BATCH_MASTER_NODE=a:1 XLA_USE_BF16=1 PJRT_DEVICE=TPU
+        NEURON_RT_NUM_CORES=2 ALPS_APP_PE=1 COBALT_JOBID=1 MPIRUN_RANK=1 MPIEXEC_RANK=1 OPAL_PREFIX=/x
+        FORK_LAUNCHED=1 NPROC_PER_NODE=8 PROC_PER_NODE=8 NNODES=2 TORCH_DISTRIBUTED_DEBUG=nonsense
+        """,
+    "logs and libraries": """
+        LOGLEVEL=debug TQDM_MININTERVAL=x TORCH_LOGS=nonsense TORCH_COMPILE_DISABLE=1 TORCHDYNAMO_DISABLE=x
+        TORCHINDUCTOR_CACHE_DIR=/x PYTORCH_JIT=0 USE_TORCH=0 USE_TF=1 TRANSFORMERS_VERBOSITY=debug
+        """,
     "thread pools": """
         OMP_PROC_BIND=close OMP_PLACES=cores KMP_AFFINITY=compact GOMP_CPU_AFFINITY=0
         MKL_NUM_THREADS=64 OPENBLAS_NUM_THREADS=64 NUMEXPR_MAX_THREADS=64 BLIS_NUM_THREADS=64
@@ -53,7 +62,8 @@ LEFT_OVER = {  # by whom: variables that must not reach a stage
         PYTHONSTARTUP=/x PYTHONOPTIMIZE=2 PYTHONINSPECT=1 PYTHONWARNINGS=error PYTHONDEVMODE=1
         PYTHONSAFEPATH=1 PYTHONIOENCODING=latin-1 PYTHONBREAKPOINT=x.y PYTHONVERBOSE=1 PYTHONDEBUG=1
         PYTHON_COLORS=1 FORCE_COLOR=1 PYTHONTRACEMALLOC=25 PYTHONASYNCIODEBUG=1
-        PYTHONPROFILEIMPORTTIME=1 PYTHON_GIL=0 PYTHONEXECUTABLE=/x
+        PYTHONPROFILEIMPORTTIME=1 PYTHON_GIL=0 PYTHONEXECUTABLE=/x PYTHONHASHSEED=abc PYTHONMALLOC=x
+        PYTHONINTMAXSTRDIGITS=x PYTHONCASEOK=1 PYTHONPLATLIBDIR=x PYTHONFAULTHANDLER=1
         """,
     "Jupyter": """
         JUPYTER_PATH=/x JUPYTER_CONFIG_PATH=/x JUPYTERLAB_DIR=/x IPY_TEST_SIMPLE_PROMPT=1
@@ -219,6 +229,41 @@ def test_the_command_line_says_its_sentence_in_every_locale(tmp_path, settings):
     run = subprocess.run(command, env={**outer, **settings}, cwd=files.REPOSITORY, capture_output=True)
     assert run.returncode == 2 and b"Traceback" not in run.stderr, run.stderr
     assert run.stderr.startswith(b"error: ") and b"is not a name" in run.stderr
+
+
+def test_a_working_folder_that_is_gone_is_one_sentence(tmp_path):
+    (tmp_path / "gone").mkdir()
+    script = f'cd "{tmp_path}/gone" && rmdir ../gone && exec "{sys.executable}" -m mmrc_helpers.run smoke'
+    outer = {**os.environ, "PYTHONPATH": str(files.REPOSITORY)}
+    run = subprocess.run(["sh", "-c", script], env=outer, capture_output=True, text=True)
+    assert run.returncode == 1 and run.stderr.startswith(
+        "error: the folder in which this was started is gone"
+    )
+
+
+COMMANDS = {  # arguments, what is said, the status
+    "data": (
+        ["mmrc_helpers.data", "download", "--models", "qwen3_vl_8b", "--dry-run"],
+        b"Qwen3-VL-8B-Instruct",
+        1,
+    ),
+    "readme": (["mmrc_helpers.readme", "reversal"], b"make report STUDY=reversal", 2),
+    "lab": (["mmrc_helpers.execution.lab"], b"cannot write to", 1),
+}
+
+
+@pytest.mark.parametrize(("arguments", "says", "status"), COMMANDS.values(), ids=COMMANDS)
+def test_the_other_command_lines_degrade_too(tmp_path, arguments, says, status):
+    (tmp_path / "größe").touch()  # where a folder should be
+    outer = {
+        name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG", "PYTHON"))
+    }
+    ascii_only = {"PYTHONIOENCODING": "ascii:strict", **LOCALES["C without UTF-8 mode"]}
+    own = {"MMRC_ARTIFACTS": str(tmp_path / "größe"), "PYTHONPATH": str(files.REPOSITORY)}
+    command = [sys.executable, "-m", *arguments]
+    run = subprocess.run(command, env={**outer, **ascii_only, **own}, capture_output=True, cwd=tmp_path)
+    said = run.stdout + run.stderr
+    assert says in said and b"Traceback" not in said and run.returncode == status, said
 
 
 SETTINGS = {  # what may be set in a shell: the command line must not notice

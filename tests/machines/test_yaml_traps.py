@@ -27,6 +27,13 @@ READ = {  # what is written: what it is
     "~": None,
     "null": None,
     "'010'": "010",
+    "!!str 010": "010",
+    "08.5": 8.5,
+    "1.0e3": "1.0e3",
+    "0o17": "0o17",
+    "1,5": "1,5",
+    "٣": "٣",
+    "{<<: {<<: {k: 1}, k: 2}, k: 3}": {"k": 3},
     '"yes"': "yes",
     "'1:30'": "1:30",
     "1e-3": "1e-3",  # text to YAML 1.1; whoever wants a number says how to write it
@@ -55,6 +62,16 @@ REFUSED = {  # what is written: what is said
     "[1, no]": "line 2: YAML reads no as false",
     "{on: 3}": "YAML reads on as true",
     "{010: 3}": "YAML reads 010 as another number",
+    '!!int "010"': "YAML reads 010 as another number",
+    '!!float "1:30"': "YAML reads 1:30 as another number",
+    '!!bool "no"': "YAML reads no as false",
+    "12:30:45": "write it in decimal digits",
+    "0.1_0": "write 0.10, or",
+    "&a [*a]": "recursion",
+    "&a {b: *a}": "recursion",
+    "a\u2028b: 3": r"line 2 holds an invisible line break \(U\+2028\)",
+    "'a\u0085b'": r"invisible line break \(U\+0085\)",
+    "caf\ufffd": "line 2 holds .*, which stands for a letter that an earlier saving .* has lost",
     "2024-01-31": "YAML reads 2024-01-31 as a date; write '2024-01-31' in quotes",
     "2024-01-31 10:00:00": "as a date",
     "１６": "１６ is written in full-width characters; write 16",
@@ -68,6 +85,8 @@ REFUSED = {  # what is written: what is said
     "[" * 3000 + "]" * 3000: "not valid YAML: maximum recursion",
     "!!python/name:os.system": "not valid YAML",
 }
+LAUGHS = [f"b{i}: &b{i} [{', '.join([f'*b{i - 1}'] * 9)}]" for i in range(1, 9)]
+BILLION = "\n".join(["b0: &b0 [x]", *LAUGHS])
 FILES = {  # bytes of a file: what is said
     "train：{steps: 4}".encode(): "line 1: .* full-width characters; write train:",
     "st\u200beps: 4".encode(): r"line 1: 'st\\u200beps' holds an invisible character \(U\+200B\)",
@@ -84,6 +103,14 @@ FILES = {  # bytes of a file: what is said
     b"a: 1\n\tb: 2\n": "not valid YAML",
     b"a: \x00\n": "not valid YAML",
     b"": "expected a mapping of sections",
+    b"a: 1\na: 2": "a is given twice .line 2.; keep one",
+    b"a: &x {k: 1}\nb: {<<: *x, <<: *x}": "<< is given twice",
+    b"v:\t1": "not valid YAML",
+    b"1: 2\n? [a]\n: 3": "not valid YAML: .* unhashable key",
+    "question: 한국어".encode("euc-kr"): "line 1 is not UTF-8 text",
+    "question: テスト".encode("iso-2022-jp"): "not valid YAML: unacceptable character",
+    "question: it’s".encode("cp1252"): "line 1 is not UTF-8 text",
+    BILLION.encode(): "more than 100,000 values; does an alias",
 }
 
 
@@ -112,6 +139,11 @@ def test_a_file_in_another_encoding_or_with_hidden_characters_is_refused(path, c
     with pytest.raises(UserError) as error:
         read_yaml(path)
     assert re.search(f"mine.yaml: .*{FILES[content]}", str(error.value)), str(error.value)
+
+
+def test_a_merged_mapping_that_is_named_elsewhere_reads_the_same(path):
+    path.write_text("z: {q: &y {<<: &x {k: 1}, k: 2}}\nv: {<<: *y}\n")
+    assert read_yaml(path) == {"z": {"q": {"k": 2}}, "v": {"k": 2}}
 
 
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])

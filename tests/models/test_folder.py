@@ -55,8 +55,59 @@ def renamed(models):
     path.write_text(json.dumps(content))
 
 
+def as_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+def as_link(path):
+    path.unlink()
+    path.symlink_to("../../blobs/4d7a")  # as a hub's cache has them, copied without its blobs
+
+
+def points_to(models, place):
+    path = models / "tiny" / "model.safetensors.index.json"
+    content = json.loads(path.read_text())
+    content["weight_map"]["model.ghost.weight"] = place
+    path.write_text(json.dumps(content))
+
+
 BREAKS = {
     "no config": (lambda m: (m / "tiny" / "config.json").unlink(), "config.json is missing"),
+    "config is a folder": (lambda m: as_folder(m / "tiny" / "config.json"), "config.json is missing"),
+    "config is a broken link": (lambda m: as_link(m / "tiny" / "config.json"), "config.json is missing"),
+    "config is a page": (lambda m: (m / "tiny" / "config.json").write_text("<!DOCTYPE html>"), "is damaged"),
+    "config is a list": (lambda m: (m / "tiny" / "config.json").write_text("[1]"), "names no model_type"),
+    "empty tokenizer": (
+        lambda m: (m / "tiny" / "tokenizer.json").write_text(""),
+        "tokenizer.json is damaged",
+    ),
+    "header is a list": (
+        lambda m: shard_of(m, 0).write_bytes(b"\3" + bytes(7) + b"[1]"),
+        "is no file of weights",
+    ),
+    "header cut": (
+        lambda m: shard_of(m, 0).write_bytes(shard_of(m, 0).read_bytes()[:99]),
+        "is no file of weig",
+    ),
+    "four bytes": (lambda m: shard_of(m, 0).write_bytes(b"abcd"), "is no file of weights"),
+    "shard outside": (
+        lambda m: points_to(m, "../../weights"),
+        "names ../../weights, which is no file of the",
+    ),
+    "shard anywhere": (
+        lambda m: points_to(m, "/etc/passwd"),
+        "names /etc/passwd, which is no file of the fol",
+    ),
+    "shard is a number": (lambda m: points_to(m, 3), "names 3, which is no file of the folder"),
+    "processor is a page": (
+        lambda m: (m / "tiny" / "processor_config.json").write_text("<html>"),
+        "processor in .* cannot be loaded",
+    ),
+    "template broken": (
+        lambda m: (m / "tiny" / "chat_template.jinja").write_text("{% if %}"),
+        "does not write down what is said",
+    ),
     "damaged config": (lambda m: (m / "tiny" / "config.json").write_text("{"), "config.json is damaged"),
     "no type": (lambda m: (m / "tiny" / "config.json").write_text('{"a": 1}'), "names no model_type"),
     "truncated shard": (lambda m: cut(shard_of(m, 1)), "it was cut off or damaged; download it again"),

@@ -3,6 +3,9 @@
 import io
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import datasets
 import numpy as np
@@ -12,7 +15,7 @@ import pytest
 from PIL import Image
 
 from mmrc_helpers.errors import UserError
-from mmrc_helpers.store import pictures
+from mmrc_helpers.store import disk, files, pictures
 from mmrc_helpers.store.decoding import ORIENTATION
 from mmrc_helpers.store.pictures import Shards, write_shards
 
@@ -73,6 +76,29 @@ def test_any_number_of_processes_makes_the_same_files(shards, tmp_path):
     write_shards(other, WANTED, noise, 1, silent)
     for path in sorted((shards / "pictures").iterdir()):
         assert path.read_bytes() == (other / "pictures" / path.name).read_bytes()
+
+
+WITHOUT = """
+import sys
+from pathlib import Path
+from test_pictures import WANTED, noise, silent
+from mmrc_helpers.store import pictures
+pictures.SHARD = 8
+pictures.write_shards(Path(sys.argv[1]), WANTED, noise, 2, silent)
+"""
+
+
+def test_without_shared_memory_the_same_files_are_drawn(shards, tmp_path):
+    mount = ["unshare", "--mount", "sh", "-ec", 'mount -t tmpfs -o ro none /dev/shm; exec "$@"', "-"]
+    if subprocess.run([*mount, "true"], capture_output=True).returncode:
+        pytest.skip("cannot mount here")
+    other = tmp_path / "other"
+    other.mkdir()
+    paths = os.pathsep.join([str(files.REPOSITORY), str(Path(__file__).parent)])
+    command = [*mount, sys.executable, "-c", WITHOUT, str(other)]
+    run = subprocess.run(command, env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert disk.sizes_and_sums(other / "pictures") == disk.sizes_and_sums(shards / "pictures")
 
 
 def test_a_shard_is_a_data_set_of_the_datasets_library(shards, tmp_path):

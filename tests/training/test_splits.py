@@ -76,3 +76,9 @@ def test_two_processes_learn_what_one_learns(root, one, method):
 @pytest.mark.parametrize("zero", ["2", "3"])
 def test_sharded_weights_learn_what_whole_ones_learn(root, one, method, zero):
     same(one(method), made(root, f"{method}-zero{zero}", method, 2, {"zero": zero}), 1e-4)
+
+
+@pytest.mark.parametrize("method", [method for method in OWN if method != "grpo"])
+@pytest.mark.parametrize("micro", [1, 4])
+def test_small_and_large_passes_learn_the_same(root, one, method, micro):
+    same(one(method), made(root, f"{method}-micro{micro}", method, 1, {"micro_batch": micro}))
