@@ -1,5 +1,5 @@
-"""What a reader sees: pages opened offline in Chromium, in which axe-core finds nothing serious, and JupyterLab
-running a notebook to its end."""
+"""What a reader sees: pages opened offline in Chromium, in which axe-core finds nothing serious, and
+JupyterLab running a notebook to its end."""
 
 import contextlib
 import csv
