@@ -4,10 +4,12 @@ import importlib.util
 import re
 import shutil
 import sys
+import tomllib
 from types import ModuleType
 
 import pytest
 import synthetic
+import yaml
 from models.loaded import toy_of
 from training import phases
 
@@ -41,6 +43,14 @@ def entry_of(text: str, names: dict):
     """Name and value of an entry of a table, as its module would read it."""
     ((name, value),) = eval("{" + text + "}", names).items()
     return name, value
+
+
+def test_the_citation_names_this_version_and_licence():
+    project = tomllib.loads((files.REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    cited = yaml.safe_load((files.REPOSITORY / "CITATION.cff").read_text(encoding="utf-8"))
+    assert (cited["version"], cited["license"]) == (project["version"], project["license"])
+    assert {"cff-version", "message", "title", "authors", "abstract"} <= set(cited)
+    assert f"## {project['version']}\n" in (files.REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_they_are_about_twenty_lines_long(blocks):
