@@ -312,7 +312,7 @@ def provenance(opened: Run | Study) -> pd.DataFrame:
         for stage in stages.stages_of(run):
             row = rows.setdefault(stage.folder, {"stage": stage.kind, "runs": []})
             row["runs"].append(run.name)
-            row["folder"] = folders.name_of(stage.folder)
+            row["folder"] = str(stage.folder.relative_to(files.artifacts_root()))
             made = files.read_json(stage.folder / "made.json") if folders.is_complete(stage.folder) else {}
             row |= {
                 "minutes": made["seconds"] / 60 if made else np.nan,
