@@ -305,6 +305,19 @@ def trace_table(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 # --- provenance and how tables are shown -------------------------------------------------------------------
 
 
+def sources(opened: Run | Study) -> pd.DataFrame:
+    """One row per run: the folders below artifacts/ of its notebooks and of every kind of stage."""
+    rows = []
+    for run in _all_runs(opened):
+        row = {"variant": run.variant, "seed": run.seed}
+        row["notebooks"] = folders.name_of(folders.run_folder(run.study, run.name))
+        for stage in stages.stages_of(run):
+            name = folders.name_of(stage.folder)
+            row[stage.kind] = f"{row[stage.kind]}, {name}" if stage.kind in row else name
+        rows.append(row)
+    return pd.DataFrame(rows).fillna("")
+
+
 def provenance(opened: Run | Study) -> pd.DataFrame:
     """One row per stage folder in use: what made it, when needed by whom, how long it took, on what."""
     rows: dict[Path, dict] = {}
@@ -320,19 +333,6 @@ def provenance(opened: Run | Study) -> pd.DataFrame:
             }
             row |= {"commit": made.get("commit", "")[:12], "packages": made.get("packages", {})}
     return pd.DataFrame([row | {"runs": ", ".join(row["runs"])} for row in rows.values()])
-
-
-def sources(opened: Run | Study) -> pd.DataFrame:
-    """One row per run: the folders below artifacts/ of its notebooks and of every kind of stage."""
-    rows = []
-    for run in _all_runs(opened):
-        row = {"variant": run.variant, "seed": run.seed}
-        row["notebooks"] = folders.name_of(folders.run_folder(run.study, run.name))
-        for stage in stages.stages_of(run):
-            name = folders.name_of(stage.folder)
-            row[stage.kind] = f"{row[stage.kind]}, {name}" if stage.kind in row else name
-        rows.append(row)
-    return pd.DataFrame(rows).fillna("")
 
 
 def packages(table: pd.DataFrame) -> pd.DataFrame:
