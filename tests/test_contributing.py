@@ -71,7 +71,6 @@ def focal(blocks, tmp_path, monkeypatch):
     params = shutil.copytree(files.REPOSITORY / "params", tmp_path / "params")
     (params / "methods" / "focal.yaml").write_text(blocks["params/methods/focal.yaml"])
     monkeypatch.setattr(phases, "PARAMS", params)
-    monkeypatch.setitem(phases.ROWS, name, phases.chats)
     return name
 
 
