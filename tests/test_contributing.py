@@ -1,6 +1,7 @@
 """The worked examples of CONTRIBUTING.md do what they say: they are cut out of it and run."""
 
 import importlib.util
+import json
 import re
 import shutil
 import sys
@@ -14,6 +15,7 @@ from models.loaded import toy_of
 from training import phases
 
 from mmrc_helpers import analysis, training
+from mmrc_helpers.analysis.evidence import Evidence
 from mmrc_helpers.store import files
 
 WHERE = re.compile(r"```\w+\n# (\S+?)(?:, in (\w+))?\n(.*?)```", re.DOTALL)
@@ -63,9 +65,8 @@ def test_they_are_about_twenty_lines_long(blocks):
 @pytest.fixture
 def focal(blocks, tmp_path, monkeypatch):
     """The method of the example, as if it stood in the house."""
-    module_of(
-        "mmrc_helpers/training/focal.py", blocks["mmrc_helpers/training/focal.py"], tmp_path, monkeypatch
-    )
+    path = "mmrc_helpers/training/focal.py"
+    module_of(path, blocks[path], tmp_path, monkeypatch)
     name, method = entry_of(blocks["METHODS"], vars(training))
     monkeypatch.setitem(training.METHODS, name, method)
     params = shutil.copytree(files.REPOSITORY / "params", tmp_path / "params")
@@ -80,9 +81,7 @@ def test_the_method_trains_a_toy(focal, tmp_path):
     for label, method, own in (("sft", "sft", {}), ("0", focal, {"focus": 0.0}), ("2", focal, {})):
         _, rows = phases.trained(phases.phase_of(toy, tmp_path / label, method, own=own, steps=4))
         losses[label] = [row["loss"] for row in rows]
-    assert losses["0"] == pytest.approx(
-        losses["sft"], abs=1e-5
-    )  # without focus it is the method it came from
+    assert losses["0"] == pytest.approx(losses["sft"], abs=1e-5)  # without focus: what it came from
     assert all(0 < focused < plain for focused, plain in zip(losses["2"], losses["sft"], strict=True))
     assert losses["2"][-1] < losses["2"][0]
 
@@ -98,14 +97,13 @@ def order(blocks, tmp_path, monkeypatch):
 
 
 def test_the_finding_reads_answers(order):
-    found = synthetic.evidence()
-    choices = found.answers["format"] == "choice"
-    for share, word in ((1.0, "steady"), (0.5, "swayed")):
-        orders = found.answers["all_orders"].where(~choices, share * found.answers["correct"])
-        evidence = analysis.Evidence(found.answers.assign(all_orders=orders), found.report, found.taught)
-        verdict, table = order.verdict(evidence), order.table(evidence)
-        assert verdict.verdict == word and "right in every order"[-11:] in verdict.sentence
-        assert set(table["cell"]) == {"choice"} or table["cell"].str.contains("choice").all()
-        right = table.set_index(["variant", "cell"]).loc["forward"].iloc[0]
-        assert right["swayed"] == pytest.approx(right["accuracy"] if share < 1 else 0.0)
-    assert {"scores", "gates", "controls"} <= set(order.figures)
+    study, facets = synthetic.evidence(), {"people": ("direction", "format")}
+    for share, word in ((1.0, "steady"), (0.5, "swayed")):  # right in all orders, or in half of them
+        answers = study.answers.assign(all_orders=share * study.answers["correct"])
+        evidence = Evidence(answers, study.report, study.taught, facets)
+        found, table = order.verdict(evidence), order.table(evidence)
+        assert found.verdict == word and found.sentence.endswith(" in every order.")
+        assert set(table["cell"]) == {"forward/choice", "reverse/choice"} and (table["accuracy"] > 0).all()
+        assert table["swayed"].tolist() == pytest.approx((table["accuracy"] * (share < 1)).tolist())
+        json.dumps(found.as_dict(), allow_nan=False)
+    assert set(analysis.OF_ANY_WORLD) == set(order.figures)
