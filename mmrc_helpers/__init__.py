@@ -1,7 +1,7 @@
 """The verbs that a notebook may call. A verb's first word tells its cost: make_, train, evaluate and trace
-make an artifact (once; afterwards they are free), check_, plan_, score and verdict give a table, plot a
-figure (saved for print as well, beside the executed notebooks), show_ a sheet to read. Where a section does
-not apply (no phases, no gates, no traces), a verb says why in one sentence, and rendered pages leave it out.
+make an artifact (once; afterwards they are free), check_, plan_ and score give a table, plot a figure (saved
+for print as well, beside the executed notebooks), verdict and show_ a sheet to read. Where a section does not
+apply (no phases, no gates, no traces), a verb says why in one sentence, and rendered pages leave it out.
 
 Imports wait until a verb is called, so that `import mmrc_helpers` is quick and never loads torch.
 """
@@ -100,7 +100,7 @@ def train(run):
         steps = files.read_json(folder / "exposure.json")["rows"] // phase["batch"]
         row = {"phase": number, "method": phase["method"]["name"], "steps": steps}
         row |= {"last loss": round(last["loss"], 4), "minutes": round(seconds / 60, 2)}
-        rows.append(row | {"folder": folder.name})
+        rows.append(row | {"folder": folders.name_of(folder)})
     return pd.DataFrame(rows).set_index("phase") if rows else _note("No phases, so nothing was trained.")
 
 
@@ -147,7 +147,7 @@ def evaluate(run):
     """Ask the run's model every test question unless that is done; table of how many answers there are."""
     import pandas as pd
 
-    from mmrc_helpers.store import files
+    from mmrc_helpers.store import files, folders
     from mmrc_helpers.study import stages
 
     rows = []
@@ -159,7 +159,7 @@ def evaluate(run):
             "world": world,
             "answers": len(files.read_jsonl(folder / "answers.jsonl")),
         }
-        rows.append(row | {"minutes": round(made["seconds"] / 60, 2), "folder": folder.name})
+        rows.append(row | {"minutes": round(made["seconds"] / 60, 2), "folder": folders.name_of(folder)})
     return pd.DataFrame(rows).set_index(["after phase", "world"])
 
 
@@ -276,8 +276,10 @@ def plot_alignment(run):
 
 
 def verdict(study):
-    """Table of the study's verdict and its reasons; also written to verdict.json beside the report."""
+    """The study's verdict in two sentences, with a table of its reasons folded behind them; also written to
+    verdict.json beside the report."""
     from mmrc_helpers.analysis import reading
+    from mmrc_helpers.figures import sheets
     from mmrc_helpers.store import files, folders
 
     finding = reading.finding_of(study)
@@ -291,17 +293,20 @@ def verdict(study):
         "missing_runs": reading.missing(study),
     }
     files.write_json(folder / "verdict.json", content | more)
-    return reading.verdict_table(study, found)
+    told = (f"{found.verdict[:1].upper()}{found.verdict[1:]}.", found.sentence)
+    return _html(sheets.verdict(told, reading.verdict_table(study, found)))
 
 
 def show_provenance(opened):
-    """What was run: exposure per variant, every stage folder with time and device, versions of packages."""
+    """What was run: the folders of every run, exposure per variant, every stage folder with time and device,
+    versions of packages."""
     from mmrc_helpers.analysis import reading, scores
     from mmrc_helpers.figures import sheets
 
     made, shown = reading.provenance(opened), reading.exposure(opened)
     equal = f" {scores.matched(shown)}" if len(shown) > 1 else ""
     sections = [
+        ("Where the numbers come from: folders below artifacts/", reading.sources(opened)),
         (f"Training exposure, means over seeds.{equal}", reading.percents(shown, ["replay_share"])),
         ("Stage folders", made.drop(columns="packages")),
         ("Packages", reading.packages(made)),
@@ -319,7 +324,7 @@ def _figure(opened, name: str, draw, *tables):
         figure = draw(*tables)
         if isinstance(figure, str):
             return _note(figure)
-        shown = style.image(figure)
+        shown = style.image(figure, name)
     export.save(lambda: draw(*tables), reading.figures_folder(opened), name)
     return shown
 

@@ -1,8 +1,10 @@
 """Every verb of the package on a finished study: what it returns, that it escapes what comes from data, and
 that the package stays quick to import."""
 
+import html
 import inspect
 import json
+import re
 import subprocess
 import sys
 import time
@@ -152,9 +154,11 @@ def test_training_is_shown_before_there_are_answers(run, tmp_path, monkeypatch):
 
 
 def test_the_verdict_is_shown_and_written(study):
-    table = mm.verdict(study)
+    shown = mm.verdict(study).data
     written = json.loads((folders.study_folder("finished") / "verdict.json").read_text())
-    assert written["verdict"] in table["finding"].tolist() and written["finding"] == "reversal"
+    assert written["verdict"] in shown and written["finding"] == "reversal"
+    said = re.findall(r"<p><strong>(.*?)</strong></p>", shown)
+    assert len(said) == 2 and written["sentence"] == html.unescape(said[1]) and "<details><summary>" in shown
     assert set(written["parts"]) == {"free", "choice", "judge"} and written["missing_runs"] == []
 
 

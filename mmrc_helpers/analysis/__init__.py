@@ -10,6 +10,16 @@ from matplotlib.figure import Figure
 from mmrc_helpers.analysis import accuracy, reversal
 from mmrc_helpers.analysis.evidence import Axes, Evidence, Verdict
 
+# What is drawn of any world; notebooks of a run ask every finding for these.
+OF_ANY_WORLD: dict[str, Callable[[Evidence], Figure | str]] = {
+    "scores": accuracy.plot_scores,
+    "gates": accuracy.plot_gates,
+    "controls": accuracy.plot_controls,
+    "answers": accuracy.plot_answers,
+    "transfer": accuracy.plot_transfer,
+    "calibration": accuracy.plot_calibration,
+}
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -17,7 +27,8 @@ class Finding:
 
     version: of its rules, raised when the same answers may get another verdict; the marks of reports and
     verdict.json hold it. axes: the facets that span its cells. controls: control → the result of it that
-    would refute the verdict. table: everything in numbers. figures: name → what the verb plot_NAME shows.
+    would refute the verdict. table: everything in numbers. figures: name → what the verb plot_NAME shows; all
+    of `OF_ANY_WORLD` unless it draws its own.
     """
 
     version: int
@@ -25,7 +36,7 @@ class Finding:
     verdict: Callable[[Evidence], Verdict]
     controls: Mapping[str, str]
     table: Callable[[Evidence], pd.DataFrame]
-    figures: Mapping[str, Callable[[Evidence], Figure | str]] = field(default_factory=dict)
+    figures: Mapping[str, Callable[[Evidence], Figure | str]] = field(default_factory=OF_ANY_WORLD.copy)
 
 
 FINDINGS: dict[str, Finding] = {
@@ -62,13 +73,5 @@ FINDINGS: dict[str, Finding] = {
             "dropped": "as good as whole: the answer is read from what was left",
         },
         table=accuracy.everything,
-        figures={
-            "scores": accuracy.plot_scores,
-            "gates": accuracy.plot_gates,
-            "controls": accuracy.plot_controls,
-            "answers": accuracy.plot_answers,
-            "transfer": accuracy.plot_transfer,
-            "calibration": accuracy.plot_calibration,
-        },
     ),
 }

@@ -238,7 +238,7 @@ def verdict_table(study: Study, found: Verdict) -> pd.DataFrame:
     """The verdict, its reasons part by part, what other rules say of the same answers, contrasts and power,
     what would refute it, and what was expected: one row each."""
     rows = [("verdict", found.verdict), ("in one sentence", found.sentence)]
-    rows += [("because" if number == 0 else "", reason) for number, reason in enumerate(found.reasons)]
+    rows += [("because", reason) for reason in found.reasons]
     rows += [(f"by {rule}", said) for rule, said in found.earlier.items()]
     rows += list(found.notes.items())
     rows += [(f"would refute it: {name}", said) for name, said in finding_of(study).controls.items()]
@@ -303,6 +303,19 @@ def trace_table(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 # --- provenance and how tables are shown -------------------------------------------------------------------
+
+
+def sources(opened: Run | Study) -> pd.DataFrame:
+    """One row per run: the folders below artifacts/ of its notebooks and of every kind of stage."""
+    rows = []
+    for run in _all_runs(opened):
+        row = {"variant": run.variant, "seed": run.seed}
+        row["notebooks"] = folders.name_of(folders.run_folder(run.study, run.name))
+        for stage in stages.stages_of(run):
+            name = folders.name_of(stage.folder)
+            row[stage.kind] = f"{row[stage.kind]}, {name}" if stage.kind in row else name
+        rows.append(row)
+    return pd.DataFrame(rows).fillna("")
 
 
 def provenance(opened: Run | Study) -> pd.DataFrame:

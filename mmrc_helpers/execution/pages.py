@@ -1,11 +1,14 @@
-"""Executed notebooks become HTML files that need nothing else: no network, no script; pictures inside, code
-folded."""
+"""Executed notebooks become HTML files that need nothing else: no network, pictures inside, code folded, and
+one small script of ours, the only one that the page allows to run."""
 
+import base64
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
+from mmrc_helpers.execution.dressing import dress
 from mmrc_helpers.store import files
 
 PARAMETERS = {"parameters", "injected-parameters"}
@@ -23,12 +26,15 @@ def render_html(notebook: Path, page: Path) -> Path:
     content = nbformat.read(notebook, as_version=4)
     content.cells = without_absent(without_opening(content.cells))
     heading, run = title_of(content), run_of(content)
+    script = (TEMPLATES / "report" / "script.js").read_text(encoding="utf-8")
+    total = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     resources = {"run": run, "title": f"{heading} ({run})" if run else heading}
+    resources |= {"script": script, "script_sum": f"sha256-{total}"}
     exporter = HTMLExporter(
-        template_name="report", extra_template_basedirs=[str(TEMPLATES)], anchor_link_text=""
+        template_name="report", extra_template_basedirs=[str(TEMPLATES)], exclude_anchor_links=True
     )
     html, _ = exporter.from_notebook_node(content, resources=resources)
-    files.write_text(page, html)
+    files.write_text(page, dress(html, page))
     return page
 
 

@@ -121,6 +121,13 @@ def tables(sections: Iterable[tuple[str, pd.DataFrame]]) -> str:
     return "".join(f"<h3>{escape(caption)}</h3>{table.to_html(**options)}" for caption, table in filled)
 
 
+def verdict(sentences: Iterable[str], table: pd.DataFrame) -> str:
+    """A verdict in sentences, and the table of what stands behind it, folded."""
+    told = "".join(f"<p><strong>{escape(sentence)}</strong></p>" for sentence in sentences)
+    behind = "<summary>Reasons, other rules, contrasts, and what would refute it</summary>"
+    return f"{told}<details>{behind}{table.to_html(border=0)}</details>"
+
+
 def _sheet(cards: Iterable[str]) -> str:
     return f'{STYLE}<div class="sheet">{"".join(cards)}</div>'
 

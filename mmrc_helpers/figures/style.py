@@ -57,8 +57,9 @@ def style(name: str):
     return context(["default", usetex, STYLES[name]])
 
 
-def image(figure: Figure):
-    """The figure as a PNG that a notebook displays with its alternative text. ValueError without one."""
+def image(figure: Figure, name: str = ""):
+    """The figure as a PNG that a notebook displays with its alternative text. ValueError without one. name:
+    of its files for print, to which the rendered page links."""
     from IPython.display import Image
 
     alt = figure.get_label()
@@ -66,7 +67,7 @@ def image(figure: Figure):
         raise ValueError("a figure needs alternative text: figure.set_label(...)")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", facecolor="white")
-    return Image(buffer.getvalue(), format="png", metadata={"alt": alt})
+    return Image(buffer.getvalue(), format="png", metadata={"alt": alt, "name": name})
 
 
 def grid(panels: int, width: float, height: float) -> tuple[Figure, list[Axes]]:

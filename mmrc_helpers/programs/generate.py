@@ -6,14 +6,14 @@ from pathlib import Path
 
 from mmrc_helpers.errors import UserError, listed
 from mmrc_helpers.execution import worker
-from mmrc_helpers.store import disk, files, folders
+from mmrc_helpers.store import cards, disk, files, folders
 from mmrc_helpers.store.pictures import write_shards
 from mmrc_helpers.tasks.example import example_line
 from mmrc_helpers.worlds import WORLDS
 
 
 def main(folder: Path) -> None:
-    """Fill the stage folder with pictures/, examples.jsonl and facts.jsonl; whole shards are kept."""
+    """Fill the stage folder with pictures/, examples.jsonl, facts.jsonl and a card; whole shards are kept."""
     recipe = folders.read_recipe(folder)
     world, machine = recipe["params"]["world"], recipe["machine"]
     made = WORLDS[world["name"]].make(world["facts"], recipe["seed"])
@@ -22,6 +22,7 @@ def main(folder: Path) -> None:
     check_unchanged(recipe["params"].get("files", {}))
     files.write_text(folder / "examples.jsonl", map(example_line, made.examples))
     files.write_jsonl(folder / "facts.jsonl", made.facts)
+    cards.write_data_card(folder, recipe)
 
 
 def check_unchanged(sums: Mapping[str, str]) -> None:

@@ -12,7 +12,7 @@ from mmrc_helpers.execution import worker
 from mmrc_helpers.models import load, scratch
 from mmrc_helpers.models.encode import Encoder, Tokens
 from mmrc_helpers.models.features import open_pictures, place_of
-from mmrc_helpers.store import files, folders
+from mmrc_helpers.store import cards, files, folders
 from mmrc_helpers.store.pictures import Shards
 from mmrc_helpers.tasks.example import answer_of, pictures_of
 from mmrc_helpers.tasks.rows import Row, Task, chats_of, exposure, taken
@@ -64,8 +64,10 @@ def main(folder: Path) -> dict:
     trainer.train(resume_from_checkpoint=start_again(trainer, folder))
     trainer.accelerator.wait_for_everyone()
     save(trainer, folder, train, processor)
-    if worker.rank() == 0 and watch.prober:
-        merge(folder)
+    if worker.rank() == 0:
+        cards.write_model_card(folder, recipe)
+        if watch.prober:
+            merge(folder)
     return {"probe_seconds": round(watch.seconds, 2)} if watch.points else {}
 
 

@@ -52,6 +52,11 @@ def run_folder(study: str, run: str) -> Path:
     return study_folder(study) / run
 
 
+def name_of(folder: Path) -> str:
+    """What a folder of artifacts is called: its path below their root, such as data/people-c4f0de05."""
+    return str(folder.relative_to(files.artifacts_root()))
+
+
 def is_complete(folder: Path) -> bool:
     """Whether the stage is finished."""
     return (folder / "made.json").is_file()

@@ -9,7 +9,7 @@ from mmrc_helpers.study import activations
 from mmrc_helpers.study.image_tokens import Cut
 from mmrc_helpers.study.runs import Run
 from mmrc_helpers.study.weights import Weights, count, layers_of, matrices
-from mmrc_helpers.training import rows_of_a_step
+from mmrc_helpers.training import METHODS, rows_of_a_step
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 NF4 = 0.516  # bytes a weight: 4 bits, a scale of 8 bits for 64 of them, one of 32 bits for 256 scales
@@ -17,7 +17,7 @@ CONTEXT = 0.8e9  # bytes that CUDA, cuBLAS and NCCL take (from experience, not m
 SLACK = 0.05  # of what comes and goes, lost between blocks on a GPU (from experience, not measured)
 LIVE = 1e9  # weights that ZeRO-3 holds whole at once (DeepSpeed's stage3_max_live_parameters)
 ANSWER = 8  # tokens of an answer that is compared, about
-PREFERENCES = ("dpo", "adpo")
+PAIRS = ("answers", "contexts")  # the kinds of rows that are two conversations
 PARTS = ("weights", "adapter", "gradients", "optimizer", "reference", "activations", "passing", "kv_cache",
          "other")  # fmt: skip
 
@@ -87,7 +87,7 @@ def evaluating(asked: Asked, setting: Setting) -> dict[str, float]:
 
 def _pass(asked: Asked, phase: Mapping, setting: Setting, stored: int) -> activations.Pass:
     """One forward pass of a training phase; a preference reads two rows for each."""
-    rows = setting.micro_batch * (2 if phase["method"]["name"] in PREFERENCES else 1)
+    rows = setting.micro_batch * (2 if METHODS[phase["method"]["name"]].rows in PAIRS else 1)
     computed = 2 if phase["precision"] != "fp32" else stored
     pixels = not phase["freeze_vision"] or setting.zero == "3"  # features are not known ahead
     lora = bool(phase["lora_r"])

@@ -21,18 +21,19 @@ class Trainer(Ours, SFTTrainer):
         self.model_accepts_loss_kwargs = True
 
 
-def trainer(phase: Phase) -> Trainer:
-    """The trainer of a supervised phase over chats."""
+def trainer(phase: Phase, kind: type[Trainer] = Trainer, loss: str = "") -> Trainer:
+    """The trainer of a supervised phase over chats. kind: of a method that is another loss over the same
+    rows. loss: TRL's, in place of the phase's own parameter."""
     ordered = by_length_in_batches(
         [row for (row,) in phase.tokens], phase.train["batch"], lambda t: len(t.ids_T)
     )
     arguments = SFTConfig(
         **phase.arguments,
-        loss_type=phase.method["loss"],
+        loss_type=loss or phase.method["loss"],
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},
     )
-    return Trainer(
+    return kind(
         phase,
         model=phase.model,
         args=arguments,

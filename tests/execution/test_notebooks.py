@@ -1,9 +1,11 @@
 """The skeleton that every committed notebook keeps, and that each one runs to its end on a finished study."""
 
 import ast
+import importlib.util
 import os
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import finished_study
 import nbformat
@@ -15,6 +17,7 @@ from mmrc_helpers.execution.pages import render_html
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+SET_UP = "set-up"  # the cell that installs the package where it is absent; it is no part of the story
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -22,8 +25,12 @@ def notebook(request):
     return nbformat.read(request.param, as_version=4)
 
 
+def tags(cell) -> list[str]:
+    return cell.metadata.get("tags", [])
+
+
 def code(notebook) -> list:
-    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+    return [cell for cell in notebook.cells if cell.cell_type == "code" and SET_UP not in tags(cell)]
 
 
 def prose(notebook) -> str:
@@ -55,6 +62,18 @@ def test_it_starts_with_title_parameters_open(notebook):
     parameters, opened = code(notebook)[:2]
     assert [("parameters" in cell.metadata.get("tags", [])) for cell in code(notebook)].count(True) == 1
     assert "parameters" in parameters.metadata["tags"] and ".open_" in opened.source
+
+
+def test_it_installs_the_package_where_it_is_absent_and_does_nothing_else(notebook, monkeypatch):
+    set_up = notebook.cells[1]
+    assert [cell for cell in notebook.cells if SET_UP in tags(cell)] == [set_up]
+    asked = []
+    here = SimpleNamespace(run_cell=asked.append)
+    exec(set_up.source, {"get_ipython": lambda: here})
+    assert asked == []
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    exec(set_up.source, {"get_ipython": lambda: here})
+    assert asked == ["%pip install -q -e ..\nimport site; site.main()"]
 
 
 def test_its_parameters_are_literals_and_name_the_smoke_study(notebook):
@@ -108,4 +127,6 @@ def test_it_runs_to_its_end_and_makes_a_small_page(path, finished, tmp_path):
     ran = [cell for cell in code(made) if cell.execution_count]
     assert len(ran) == len(cells) + 1  # the injected parameters are a cell of their own
     page = render_html(tmp_path / path.name, tmp_path / "page.html")
-    assert page.stat().st_size < 5_000_000 and "<script" not in page.read_text(encoding="utf-8")
+    html = page.read_text(encoding="utf-8")
+    assert page.stat().st_size < 5_000_000 and html.count("<script") == 1
+    assert "does-not-apply" not in html and "pip install" not in html

@@ -1,16 +1,22 @@
-"""Pages that need nothing else: no network, no script, every picture described, data shown as text."""
+"""Pages that need nothing else: no network, one script of ours, every picture described, data shown as text;
+tables, files and links as a reader wants them."""
 
+import base64
+import hashlib
 import re
 
 import nbformat
+import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
 from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from mmrc_helpers.execution.pages import render_html, render_index
+from mmrc_helpers.execution.pages import TEMPLATES, render_html, render_index
 from mmrc_helpers.figures import style
 
 HOSTILE = "<script>alert(1)</script>"
+FIGURE = {"image/png": {"alt": "A curve.", "name": "curve"}}
 
 
 @pytest.fixture
@@ -45,7 +51,14 @@ def test_a_page_asks_nothing_of_the_network(page):
 
 
 def test_data_are_shown_as_text_wherever_they_appear(page):
-    assert "<script" not in page and page.count("&lt;script&gt;") >= 4
+    assert page.count("&lt;script&gt;") >= 4 and HOSTILE not in page
+
+
+def test_the_only_script_is_ours_and_the_only_one_allowed(page):
+    (script,) = re.findall(r"<script>(.*?)</script>", page, flags=re.DOTALL)
+    assert page.count("<script") == 1 and script == (TEMPLATES / "report" / "script.js").read_text()
+    total = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{total}'" in page
 
 
 def test_every_picture_has_its_alternative_text(page):
@@ -55,6 +68,73 @@ def test_every_picture_has_its_alternative_text(page):
 
 def test_code_is_there_but_folded(page):
     assert '<details class="code">' in page and "<details open" not in page
+
+
+def dressed(tmp_path, *cells) -> BeautifulSoup:
+    """A page of these cells, (source, tags, HTML that it shows, if any); figures/curve.pdf lies beside it."""
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "curve.pdf").write_bytes(b"%PDF")
+    made = [new_markdown_cell("# A study")]
+    for source, tags, shown in cells:
+        outputs = [new_output("execute_result", shown, metadata=FIGURE, execution_count=1)]
+        made.append(new_markdown_cell(f"## About {source}\n\nWhat to look for."))
+        made.append(new_code_cell(source, metadata={"tags": tags}, outputs=outputs, execution_count=1))
+    nbformat.write(new_notebook(cells=made), tmp_path / "n.ipynb")
+    return BeautifulSoup(render_html(tmp_path / "n.ipynb", tmp_path / "n.html").read_text(), "html.parser")
+
+
+def test_a_table_has_one_head_and_whole_rows(tmp_path):
+    rows = {("a", "accuracy"): [1.0, 2.0], ("a", "valid"): [3.0, 4.0], ("b", "accuracy"): [5.0, 6.0]}
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["forward", "reverse"])
+    table.index = pd.MultiIndex.from_tuples(rows, names=["variant", "condition"])
+    table.columns.name = "cell"
+    page = dressed(tmp_path, ("score", [], {"text/html": table._repr_html_()}))
+    (head,), body = page.select("thead tr"), page.select("tbody tr")
+    assert [cell.get_text() for cell in head] == ["variant", "condition", "forward", "reverse"]
+    read = [[cell.get_text() for cell in row] for row in body]
+    assert read == [
+        ["a", "accuracy", "1.0", "2.0"],
+        ["a", "valid", "3.0", "4.0"],
+        ["b", "accuracy", "5.0", "6.0"],
+    ]
+    assert [bool(row.select(".again")) for row in body] == [False, True, False]
+    assert page.select_one(".table")["aria-label"] == "About score" and not page.select("main style")
+
+
+def test_the_verdict_comes_first_with_the_main_figure_beside_it(tmp_path):
+    said = {"text/html": "<p>A gap of 19 points [13, 24], level 72.7 %.</p>"}
+    page = dressed(
+        tmp_path,
+        ("gates", [], {"image/png": "aGk="}),
+        ("verdict", ["verdict"], said),
+        ("scores", ["main-figure"], {"image/png": "aGk="}),
+        ("score", ["numbers"], {"text/html": "<table><thead><tr><th></th><th>cell</th></tr></thead>"
+         "<tbody><tr><th>forward</th><td>72.7</td></tr></tbody></table>"}),
+        ("sources", ["sources"], {"text/html": "<table><thead><tr><th>variant</th><th>seed</th></tr></thead>"
+         "<tbody><tr><td>forward</td><td>0</td></tr><tr><td>forward</td><td>1</td></tr></tbody></table>"}),
+    )  # fmt: skip
+    headings = [heading.get_text() for heading in page.select("h2")]
+    assert headings == [f"About {name}" for name in ("verdict", "scores", "gates", "score", "sources")]
+    assert [link.get_text() for link in page.select("nav a")] == headings
+    assert page.select_one("h1").find_next_sibling()["class"] == ["lead"]
+    assert [len(of.select("figure, details:not(.code)")) for of in page.select(".lead section")] == [1, 3]
+    ids = {tag["id"] for tag in page.select("[id]")}
+    inside = [link["href"] for link in page.select("a[href^='#']")]
+    assert inside and {href[1:] for href in inside} <= ids
+    assert [a.get_text() for a in page.select(".verdict a")] == ["19 points [13, 24]", "72.7 %"]
+    assert {a["href"] for a in page.select("#numbers tbody a")} == {"#from-forward"}
+    assert [a["href"] for a in page.select(".lead figure .from a")] == ["#numbers", "#sources"]
+
+
+def test_figures_link_to_their_files_for_print_and_folders_to_themselves(tmp_path, monkeypatch):
+    monkeypatch.setenv("MMRC_ARTIFACTS", str(tmp_path / "artifacts"))
+    (tmp_path / "artifacts" / "eval" / "answers-1").mkdir(parents=True)
+    table = pd.DataFrame({"folder": ["eval/answers-1", "eval/answers-2", HOSTILE]})
+    shown = ("curve", [], {"image/png": "aGk="}), ("folders", [], {"text/html": table.to_html(index=False)})
+    page = dressed(tmp_path, *shown)
+    assert [a["href"] for a in page.select("figure .files a")] == ["figures/curve.pdf"]
+    assert [a["href"] for a in page.select("td a")] == ["artifacts/eval/answers-1/"]
+    assert not page.select("td script") and page.select("td")[2].get_text() == HOSTILE
 
 
 def test_the_cells_that_choose_and_open_the_run_are_not_shown(tmp_path):

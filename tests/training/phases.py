@@ -102,7 +102,7 @@ def graded(example: Example, text: str) -> Grade:
     return Grade(text, "e" in text, {"several": float(text.count("e") > 1), "short": float(len(text) < 12)})
 
 
-ROWS = {"sft": chats, "dpo": answers, "adpo": contexts, "grpo": tasks}
+ROWS = {"chats": chats, "answers": answers, "contexts": contexts, "tasks": tasks}
 
 
 def phase_of(
@@ -125,7 +125,8 @@ def phase_of(
         settings[name] = {**settings[name], **value} if isinstance(value, Mapping) else value
     train = {**base["train"], **TRAIN, **train, "method": {"name": method, "version": 1, **settings}}
     assert not list(METHODS[method].check(train, machine))
-    rows = rows or ROWS[method](train["steps"] * train["batch"], hasattr(toy.processor, "image_processor"))
+    made = ROWS[METHODS[method].rows]
+    rows = rows or made(train["steps"] * train["batch"], hasattr(toy.processor, "image_processor"))
     model = model or started(toy, train)
     told = [[chat.turns for chat in chats_of(row)] for row in rows]
     tokens = [tuple(toy.frozen.tokens(of_row, not isinstance(rows[0], Task))) for of_row in told]

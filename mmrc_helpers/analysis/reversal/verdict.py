@@ -274,8 +274,8 @@ def _notes(evidence: Evidence, found: cells.Split) -> dict[str, str]:
 
 def _sentence(evidence: Evidence, read: str, parts: Mapping[str, Part]) -> str:
     """The one sentence for all formats."""
-    told = ". ".join(f"{format.capitalize()}, {found.sentence}" for format, found in parts.items())
-    return f"Novel people were taught {_taught(evidence, read)} (variant {read}). {told}."
+    told = "; ".join(f"{format}, {found.sentence}" for format, found in parts.items())
+    return f"Of novel people taught {_taught(evidence, read)} (variant {read}): {told}."
 
 
 def _taught(evidence: Evidence, variant: str) -> str:
