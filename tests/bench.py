@@ -2,8 +2,8 @@
 
 Every figure is one line, `bench NAME VALUE UNIT peer PEER ratio R goal G`. PEER is what is usually done in
 its place, measured here on the same work; of puzzles, what the published code took once on another machine.
-R says how many times better ours is (faster, or smaller for MB). G is the least ratio to be reached, or where there is no peer the most
-seconds. Compare numbers only within one run.
+R says how many times better ours is (faster; of MB, smaller). G is the least ratio to be reached, or where
+there is no peer the most seconds. Compare numbers only within one run.
 """
 
 import os
@@ -237,7 +237,7 @@ def probing(bed: Bed) -> None:
     model = bed.model()
     model = load.add_lora(model, train) if train["lora_r"] else model
     load.choose_attention(model, CPU)
-    params = {"train": train, "ask": run.params["evaluate"]["ask"], "dynamics": dynamics}
+    params = {"model": {}, "train": train, "ask": run.params["evaluate"]["ask"], "dynamics": dynamics}
     machine = {**run.params["machine"], "micro_batch": 32}
     prober = Prober(model, bed.processor, bed.source, params, CPU, machine)
     asked = [

@@ -20,7 +20,6 @@ from pathlib import Path
 
 import torch
 import transformers as hf
-from datasets import Dataset
 from models import toys
 from models.loaded import Toy, drawn
 from training.phases import ASKED, NAMES, asked, defaults, phase_of, started, trainer_of

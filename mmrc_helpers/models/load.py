@@ -19,7 +19,7 @@ from mmrc_helpers.errors import UserError, listed, near_miss, raise_all, show
 from mmrc_helpers.models import folder as model_folder
 from mmrc_helpers.models import mllama, qwen
 from mmrc_helpers.models.chat import mend_template, tokenizer_of
-from mmrc_helpers.models.plain import layout_of
+from mmrc_helpers.models.plain import change_image_processor
 from mmrc_helpers.store import folders
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -160,7 +160,7 @@ def load_processor(folder: Path, model: Mapping):
             )
         tokenizer.pad_token = tokenizer.eos_token
     if isinstance(processor, ProcessorMixin):
-        layout_of(processor)
+        change_image_processor(processor, model.get("image_processor", {}))
     mend_template(processor)
     return processor
 

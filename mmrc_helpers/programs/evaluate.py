@@ -66,7 +66,8 @@ def open_answerer(
     processor = load.load_processor(weights, params)
     names = sorted({name for example in questions for name in example.pictures})
     frozen = load.base_model(model)
-    pictures = open_pictures(Shards(source), names, processor, frozen, device, *place_of(recipe["machine"]))
+    shards = Shards(source, params.get("max_image_size", 0))
+    pictures = open_pictures(shards, names, processor, frozen, device, *place_of(recipe["machine"]))
     orders, longest = evaluate["orders"], evaluate["max_new_tokens"]
     return Answerer(model, Encoder(processor, pictures), device, evaluate["batch"], orders, longest)
 

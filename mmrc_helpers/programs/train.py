@@ -50,7 +50,8 @@ def main(folder: Path) -> dict:
     held = begin_exchange(machine, arguments)  # noqa: F841  (while it lives)
     model = model or start_model(folder, recipe, processor)
     load.choose_attention(model, device)
-    encoder = Encoder(processor, pictures_for(rows, source, processor, model, train, machine, device))
+    shards = Shards(source, recipe["params"]["model"].get("max_image_size", 0))
+    encoder = Encoder(processor, pictures_for(rows, shards, processor, model, train, machine, device))
     tokens = tokens_of(rows, encoder)
     check_lengths(tokens, train["max_length"])
     check_shards(tokens, encoder, machine)
@@ -97,15 +98,15 @@ def answer_cost(processor) -> Callable[[Row], int]:
     return lambda row: sum(cost(answer_of(e)) for chat in chats_of(row) for e in chat.examples)
 
 
-def pictures_for(rows, source: Path, processor, model, train: Mapping, machine: Mapping, device):
+def pictures_for(rows, shards: Shards, processor, model, train: Mapping, machine: Mapping, device):
     """The pictures of all rows: as features while the vision part is frozen, else as pixels."""
     names = sorted({name for row in rows for chat in chats_of(row) for name in pictures_of(chat.turns)})
     if not train["freeze_vision"]:
-        return open_pictures(Shards(source), names, processor)
+        return open_pictures(shards, names, processor)
     vision = load.vision_part(model).requires_grad_(False)
     with whole(vision):
         seeing = load.base_model(model)
-        return open_pictures(Shards(source), names, processor, seeing, device, *place_of(machine))
+        return open_pictures(shards, names, processor, seeing, device, *place_of(machine))
 
 
 def tokens_of(rows: list[Row], encoder: Encoder) -> list[tuple[Tokens, ...]]:
