@@ -129,9 +129,10 @@ def write_samples(
             "tokens": [decode([token]) for token in row.ids_T.tolist()],
             "mask": row.supervised_T.astype(int).tolist(),
             "images": list(row.pictures),
+            **({"side": ("chosen", "rejected")[place]} if len(of_row) == 2 else {}),
         }
         for of_row in tokens[:count]
-        for row in of_row
+        for place, row in enumerate(of_row)
     ]
     files.write_json(folder / "batch.json", shown)
     supervised = [sum(int(t.supervised_T.sum()) for t in row) for row in tokens]
@@ -169,8 +170,8 @@ def start_model(folder: Path, recipe: Mapping, processor):
         if sizes["kind"] == "qwen3":
             model = scratch.scratch_text_model(sizes, processor, seed)
         else:
-            facts = folders.read_recipe(folders.input_folder(folder, "data"))["params"]["world"]["facts"]
-            side = facts["image_size"] if "image_size" in facts else max(facts["picture"])
+            shards = Shards(folders.input_folder(folder, "data"), model_params.get("max_image_size", 0))
+            side = max((side for name in shards.names for side in shards.size(name)), default=64)
             model = scratch.scratch_model(sizes, processor, side, seed)
     else:
         weights, adapter = load.starting_point(folder, recipe)

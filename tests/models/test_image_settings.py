@@ -1,4 +1,4 @@
-"""How large pictures are shown to a model can be set by a study: pixels and tokens follow, in every family."""
+"""How large pictures are shown to a model can be set by a study: pixels and tokens follow in every family."""
 
 import pytest
 import torch
