@@ -58,10 +58,16 @@ def downloaded(model: Mapping, machine: Mapping) -> Path:
     return folder
 
 
-def load_model(folder: Path, model: Mapping, adapter: Path | None = None, trainable: bool = False):
+def load_model(
+    folder: Path,
+    model: Mapping,
+    adapter: Path | None = None,
+    trainable: bool = False,
+    linear_patches: bool = True,
+):
     """The model in `folder`, in `model.dtype`, with the PEFT adapter of `adapter` if given. With
-    `model.quantize: nf4` its language part is held in 4 bits. Raises UserError if a weight is missing or
-    left over."""
+    `model.quantize: nf4` its language part is held in 4 bits. linear_patches: `machine.linear_patches`.
+    Raises UserError if a weight is missing or left over."""
     kind = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     loader = AutoModelForImageTextToText if "vision_config" in kind else AutoModelForCausalLM
     loaded, found = loader.from_pretrained(
@@ -75,7 +81,7 @@ def load_model(folder: Path, model: Mapping, adapter: Path | None = None, traina
         **_quantized(model),
     )
     _check_loaded(folder, found)
-    if kind["model_type"] in QWEN:
+    if kind["model_type"] in QWEN and linear_patches:
         qwen.read_patches_quickly(loaded.model.visual.patch_embed.proj)
     if kind["model_type"] == "mllama":
         mllama.mend(loaded)

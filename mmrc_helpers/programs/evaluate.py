@@ -61,7 +61,8 @@ def open_answerer(
     """The stage's model, ready to be asked."""
     params, evaluate = recipe["params"]["model"], recipe["params"]["evaluate"]
     weights, adapter = load.starting_point(folder, recipe)
-    model = load.load_model(weights, params, adapter).to(device).eval()
+    quick = recipe["machine"]["linear_patches"]
+    model = load.load_model(weights, params, adapter, linear_patches=quick).to(device).eval()
     load.choose_attention(model, device)
     processor = load.load_processor(weights, params)
     names = sorted({name for example in questions for name in example.pictures})

@@ -175,7 +175,8 @@ def start_model(folder: Path, recipe: Mapping, processor):
             model = scratch.scratch_model(sizes, processor, side, seed)
     else:
         weights, adapter = load.starting_point(folder, recipe)
-        model = load.load_model(weights, model_params, adapter, trainable=True)
+        quick = recipe["machine"]["linear_patches"]
+        model = load.load_model(weights, model_params, adapter, True, quick)
         if adapter is not None:
             return model
     return load.add_lora(model, train) if train["lora_r"] else model

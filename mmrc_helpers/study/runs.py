@@ -229,6 +229,8 @@ def _wrong_together(params: Mapping) -> Iterator[str]:
             f"machine.zero: {machine['zero']} shards over processes, but machine.launcher is python; "
             "use deepspeed"
         )
+    if machine["offload"] and machine["zero"] not in ("2", "3"):
+        yield "machine.offload: moves what ZeRO 2 or 3 shards; write machine.zero: 2 or 3, or offload: false"
     keeps = params["dynamics"]["probes"] and params["dynamics"]["snapshots"]
     for phase in phases:
         if keeps and not phase["lora_r"]:

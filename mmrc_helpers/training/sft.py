@@ -23,9 +23,7 @@ class Trainer(Ours, SFTTrainer):
 
 def trainer(phase: Phase) -> Trainer:
     """The trainer of a supervised phase over chats."""
-    ordered = by_length_in_batches(
-        [row for (row,) in phase.tokens], phase.train["batch"], lambda t: len(t.ids_T)
-    )
+    ordered = by_length_in_batches(phase, [row for (row,) in phase.tokens], lambda t: len(t.ids_T))
     arguments = SFTConfig(
         **phase.arguments,
         loss_type=phase.method["loss"],

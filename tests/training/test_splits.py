@@ -76,3 +76,9 @@ def test_two_processes_learn_what_one_learns(root, one, method):
 @pytest.mark.parametrize("zero", ["2", "3"])
 def test_sharded_weights_learn_what_whole_ones_learn(root, one, method, zero):
     same(one(method), made(root, f"{method}-zero{zero}", method, 2, {"zero": zero}), 1e-4)
+
+
+@pytest.mark.parametrize(("method", "zero"), [("sft", "2"), ("adpo", "3")])
+def test_states_that_wait_in_the_hosts_memory_change_nothing(root, one, method, zero):
+    machine = {"zero": zero, "offload": True}
+    same(one(method), made(root, f"{method}-offload{zero}", method, 2, machine), 1e-4)
