@@ -20,12 +20,14 @@ from pathlib import Path
 
 import torch
 import transformers as hf
+import trl.trainer.utils
 from models import toys
 from models.loaded import Toy, drawn
 from training.phases import ASKED, NAMES, asked, defaults, phase_of, started, trainer_of
 from training.test_preference import as_stock
 from transformers import TrainerCallback
 from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
+from trl.kernels import chunked_logprob
 
 from mmrc_helpers.store.pictures import Shards, write_shards
 from mmrc_helpers.tasks.example import Example
@@ -118,9 +120,12 @@ WRITING = {"completions": COMPLETIONS, "max_new_tokens": NEW_TOKENS}
 
 
 def case(name: str, precision: str, root: Path) -> dict[str, float]:
-    """The rates of a case, its processor seconds before the first step and its peak of memory in MB."""
+    """The rates of a case, its processor seconds before the first step and its peak of memory in MB. A case
+    is a method, its kind, and for a toy in place of the model behind an @ its family."""
     torch.set_num_threads(1)
-    toy, (method, _, kind) = Toy("qwen3_vl", root / "model", Shards(root)), name.partition("_")
+    name, _, family = name.partition("@")
+    method, _, kind = name.partition("_")
+    toy = Toy(family or "qwen3_vl", root / (family or "model"), Shards(root))
     own = WRITING if method == "grpo" else {}
     began = time.process_time()
     if kind in ("stock", "linear"):
@@ -153,6 +158,7 @@ def _ours(toy: Toy, root: Path, method: str, precision: str, own: dict, pixels: 
 
 
 def _stock(toy: Toy, root: Path, method: str, precision: str, own: dict, linear: bool):
+    trl.trainer.utils._use_triton = chunked_logprob._use_triton  # which training.phase changes
     folder = Path(tempfile.mkdtemp(dir=root))
     settings = {"steps": STEPS, "batch": BATCH, "precision": precision, "model": torch.nn.Identity()}
     arguments = dict(phase_of(unfrozen(toy), folder, method, ROWS[method](), own=own, **settings).arguments)
@@ -218,6 +224,13 @@ def methods(say: Callable, precisions: tuple[str, ...] = ("fp32", "bf16")) -> No
                 if part == "step" and peer.endswith("stock"):
                     say(f"{ours}_{precision}_once", found[ours]["once"], "s", found[peer]["once"])
                     say(f"{ours}_{precision}_peak", found[ours]["peak"], "MB", found[peer]["peak"])
+        for family in toys.SEEING:
+            toys.build(family, root / family)
+            rates = {one: _apart(f"{one}@{family}", "fp32", root)["step"] for one in ("dpo", "adpo")}
+            # stock TRL's collator makes no masks of cross-attention for answers
+            peer = _apart(f"dpo_stock@{family}", "fp32", root)["step"] if family != "mllama" else None
+            for one, rate in rates.items():
+                say(f"{one}_toy_{family}", rate, "pairs/s", peer)
 
 
 def _apart(name: str, precision: str, root: Path) -> dict[str, float]:
