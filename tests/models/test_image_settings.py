@@ -16,7 +16,7 @@ CHANGES = {
     "qwen2_5_vl": ({"size": {"shortest_edge": 56 * 56, "longest_edge": 56 * 56}}, "fewer"),
     "qwen3_vl": ({"size": {"shortest_edge": 64 * 64, "longest_edge": 64 * 64}}, "fewer"),
     "smolvlm": ({"do_image_splitting": False}, "fewer"),
-    "idefics3": ({"size": {"longest_edge": 96}}, "fewer"),
+    "idefics3": ({"size": {"longest_edge": 64}}, "fewer"),
     "llava_next": ({"image_mean": [0.1, 0.1, 0.1]}, "as many"),
     "mllama": ({"image_std": [0.9, 0.9, 0.9]}, "as many"),
 }
