@@ -105,7 +105,8 @@ def train(run):
 
 
 def show_batch(run):
-    """The first training rows of the last phase, token by token; marked tokens carry loss."""
+    """The first training rows of the last phase, token by token; marked tokens carry loss. Sides of a pair
+    stand side by side; under tasks stand answers of the first and the last logged step with their rewards."""
     from mmrc_helpers.analysis import reading
     from mmrc_helpers.figures import sheets
     from mmrc_helpers.store import files, folders
@@ -114,8 +115,10 @@ def show_batch(run):
     phases = stages.train_stages(run)
     if not phases:
         return _note("No phases, so no batch: this variant is the untrained control.")
-    rows = files.read_json(folders.check(phases[-1].folder, "batch.json") / "batch.json")
-    return _html(sheets.batch(rows, reading.pictures(run).bytes, reading.titles(run)))
+    folder = folders.check(phases[-1].folder, "batch.json", "said.jsonl")
+    rows = files.read_json(folder / "batch.json")
+    shown = sheets.batch(rows, reading.pictures(run).bytes, reading.titles(run))
+    return _html(shown + sheets.tables([("Answers that the model wrote", reading.said(folder))]))
 
 
 def plot_training(run):

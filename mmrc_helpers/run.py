@@ -14,7 +14,7 @@ from mmrc_helpers.execution import cluster, lanes, machine, surroundings
 from mmrc_helpers.execution.notebooks import Failure, Job, execute_all, job_of
 from mmrc_helpers.store import disk, files, folders
 from mmrc_helpers.store.keys import content_key, plain
-from mmrc_helpers.study import stages, upkeep, yaml_files
+from mmrc_helpers.study import rehearsal, stages, upkeep, yaml_files
 from mmrc_helpers.study.runs import PARAMS_FOLDER, Run, Study, load_study
 
 NOTEBOOKS = files.REPOSITORY / "notebooks"
@@ -49,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return _say_plan(study, runs, options.notebooks)
             if options.plan:
                 return _say_memory(runs)
+            if options.debug:
+                return rehearsal.rehearse(runs)
             if options.report:
                 return run_study(study, [], options.notebooks)
             if options.redo:
@@ -147,6 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
     parser.add_argument("--plan", action="store_true", help="only say what memory each stage needs")
+    parser.add_argument("--debug", action="store_true", help="two steps of every phase, and nothing is kept")
     parser.add_argument("--report", action="store_true", help="only write the report, if every run is there")
     parser.add_argument("--check", action="store_true", help="verify all artifacts; list what no study uses")
     parser.add_argument("--clean", action="store_true", help="show what no study uses, ask, and remove it")

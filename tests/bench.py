@@ -2,8 +2,8 @@
 
 Every figure is one line, `bench NAME VALUE UNIT peer PEER ratio R goal G`. PEER is what is usually done in
 its place, measured here on the same work; of puzzles, what the published code took once on another machine.
-R says how many times better ours is. G is the least ratio to be reached, or where there is no peer the most
-seconds. Compare numbers only within one run.
+R says how many times better ours is (faster; of MB, smaller). G is the least ratio to be reached, or where
+there is no peer the most seconds. Compare numbers only within one run.
 """
 
 import os
@@ -16,6 +16,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
+import bench_methods
 import numpy as np
 import tiny
 import torch
@@ -53,7 +54,7 @@ NOTHING = (
 
 def say(name: str, value: float, unit: str, peer: float | None = None, goal: float | None = None) -> None:
     """Prints one figure; `ratio` is above one where ours is better than the peer."""
-    ratio = None if peer is None else peer / value if unit == "s" else value / peer
+    ratio = None if peer is None else peer / value if unit in ("s", "MB") else value / peer
     shown = ["-" if number is None else f"{number:.3g}" for number in (peer, ratio, goal)]
     print(f"bench {name} {value:.3g} {unit} peer {shown[0]} ratio {shown[1]} goal {shown[2]}", flush=True)
 
@@ -236,7 +237,7 @@ def probing(bed: Bed) -> None:
     model = bed.model()
     model = load.add_lora(model, train) if train["lora_r"] else model
     load.choose_attention(model, CPU)
-    params = {"train": train, "ask": run.params["evaluate"]["ask"], "dynamics": dynamics}
+    params = {"model": {}, "train": train, "ask": run.params["evaluate"]["ask"], "dynamics": dynamics}
     machine = {**run.params["machine"], "micro_batch": 32}
     prober = Prober(model, bed.processor, bed.source, params, CPU, machine)
     asked = [
@@ -277,6 +278,11 @@ def _training_step(bed: Bed, model, train: dict) -> tuple[int, float]:
     return len(rows) // train["batch"], best(step, 3)
 
 
+def methods(bed: Bed) -> None:
+    """Every method against stock TRL, on a model of its own: see bench_methods.py."""
+    bench_methods.methods(say)
+
+
 def smoke(bed: Bed) -> None:
     """Seconds of the smoke study: its stages, all of it with notebooks and report, and all of it again."""
     with tempfile.TemporaryDirectory() as place:
@@ -296,7 +302,7 @@ def _run_smoke(root: Path) -> None:
     subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
 
 
-PARTS = (launchers, drawing, encoding, features, scoring, training, probing, smoke)
+PARTS = (launchers, drawing, encoding, features, scoring, training, probing, methods, smoke)
 
 
 def main(names: Sequence[str]) -> int:

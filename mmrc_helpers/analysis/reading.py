@@ -121,6 +121,14 @@ def metrics(run: Run) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["line", "step", "loss"])
 
 
+def said(folder: Path) -> pd.DataFrame:
+    """Answers of the first and the last logged step that a model wrote while it was trained, with what they
+    were worth; empty for methods that only read."""
+    path = folder / "said.jsonl"
+    table = pd.DataFrame(files.read_jsonl(path) if path.is_file() else [])
+    return table[table["step"].isin([table["step"].min(), table["step"].max()])] if len(table) else table
+
+
 def exposure(opened: Run | Study) -> pd.DataFrame:
     """What finished training showed, one row per variant (means over seeds): rows, supervised tokens, those
     that taught something new, replay share. Phases of one run are summed."""

@@ -34,8 +34,8 @@ class Prober:
     def __init__(
         self, model, processor, source: Path, params: Mapping, device: torch.device, machine: Mapping
     ):
-        """source: the finished data stage. params: the stage's, of which `train` (teach, freeze_vision),
-        `ask` and `dynamics` are read.
+        """source: the finished data stage. params: the stage's, of which `model`, `train` (teach,
+        freeze_vision), `ask` and `dynamics` are read.
 
         Must be made before a trainer takes the model: a trainer wraps `forward` in the autocast of training,
         while a probe reads the weights in their own precision, as evaluation does.
@@ -50,7 +50,8 @@ class Prober:
         self.bindings = [example for example in asked if example.truth.get("lineup") in lineups]
         names = sorted({name for e in (*self.chosen, *self.bindings) for name in e.pictures})
         frozen = load.base_model(model) if params["train"]["freeze_vision"] else None
-        pictures = open_pictures(Shards(source), names, processor, frozen, device, *place_of(machine))
+        shards = Shards(source, params["model"].get("max_image_size", 0))
+        pictures = open_pictures(shards, names, processor, frozen, device, *place_of(machine))
         self.encoder = Encoder(processor, pictures)
 
     def write(self, folder: Path, point: Mapping, compared: bool, anew: bool = True) -> None:

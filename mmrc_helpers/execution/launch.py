@@ -86,6 +86,11 @@ def _command(name: str, folder: Path, machine: Mapping) -> list[str]:
     if machine["launcher"] == "torchrun":
         here = ["--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1"]
         return [*python, "-m", "torch.distributed.run", f"--nproc-per-node={count}", *here, *module]
+    if machine["launcher"] == "accelerate":
+        several = ["--multi_gpu"] if count > 1 else []  # which on CPUs, too, starts a process for each rank
+        here = ["--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"]
+        here += [f"--num_processes={count}", f"--main_process_port={_free_port()}"]
+        return [*python, "-m", "accelerate.commands.launch", *several, *here, "--module", name, str(folder)]
     port = f"--master_port={_free_port()}"
     module = ["--module", name, str(folder)]
     if machine["hostfile"]:

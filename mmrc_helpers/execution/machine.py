@@ -46,8 +46,7 @@ def for_stage(kind: str, machine: Mapping, weights: int = 0) -> dict:
     """The machine section with every number that it leaves open: one plain process for data, the ZeRO
     settings for training and, if `processes` is 0, on CPUs as many processes for evaluation and traces as
     cores and memory allow; their results do not depend on it. `weights`: bytes of the model on disk."""
-    zero = machine["zero"] if kind == "train" else "none"
-    settings = {} if zero == "none" else files.read_json(files.REPOSITORY / "params" / f"zero{zero}.json")
+    settings = zero_settings(machine) if kind == "train" else {}
     processes = machine["processes"] or 1
     if kind == "data":
         machine = {**machine, "launcher": "python", "hostfile": ""}
@@ -71,6 +70,19 @@ def runs_at_once(machine: Mapping) -> int:
     """How many runs of a study are computed side by side: as asked for, on the cores that there are; on GPUs
     one run has them all."""
     return 1 if uses_cuda(machine) else max(1, min(machine["runs_at_once"], cores()))
+
+
+def zero_settings(machine: Mapping) -> dict:
+    """DeepSpeed's settings for the section's ZeRO stage; none without one."""
+    if machine["zero"] == "none":
+        return {}
+    settings = files.read_json(files.REPOSITORY / "params" / f"zero{machine['zero']}.json")
+    if machine["offload"]:
+        place = {"device": "cpu", "pin_memory": uses_cuda(machine)}
+        kept = ("offload_optimizer", "offload_param") if machine["zero"] == "3" else ("offload_optimizer",)
+        settings["zero_optimization"] |= dict.fromkeys(kept, place)
+        settings["zero_force_ds_cpu_optimizer"] = False  # our optimizer steps there as well
+    return settings
 
 
 def _fitting(weights: int) -> int:

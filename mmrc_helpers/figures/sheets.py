@@ -26,6 +26,7 @@ STYLE = """<style>
 .sheet .shown {display: inline-block; text-align: center; vertical-align: bottom; font-size: .85em; padding:
 2px} .sheet .right {outline: 3px solid #009E73; border-radius: 5px}
 .sheet .wrong {outline: 3px dashed #D55E00; border-radius: 5px}
+.sheet .pair {display: grid; grid-template-columns: 1fr 1fr; gap: .5em}
 .sheet .kind {font-size: .85em; opacity: .75}
 .sheet .said {white-space: pre-wrap}
 .sheet .tokens {font-family: monospace; font-size: .85em; line-height: 1.9; overflow-wrap: anywhere}
@@ -70,20 +71,24 @@ def questions(examples: Iterable[Example], read: Read, titles: Mapping[str, str]
 def batch(rows: Sequence[Mapping], read: Read, titles: Mapping[str, str]) -> str:
     """Training rows token by token; marked tokens carry loss, the others are context.
 
-    rows: content of batch.json, {tokens, mask, images} and, for sides of a pair, `side`. Runs of the same
-    token are written once with their number.
+    rows: content of batch.json, {tokens, mask, images} and, for sides of a pair, `side`; these stand side by
+    side. Runs of the same token are written once with their number.
     """
-    cards = []
-    for number, row in enumerate(rows, 1):
+    cards, number = [], 0
+    for row in rows:
+        number += row.get("side") != "rejected"
         pictures = "".join(_picture(read(name), _alt(name, titles)) for name in row["images"])
         tokens = " ".join(
             _token(token, bool(supervised), sum(1 for _ in run))
             for (token, supervised), run in groupby(zip(row["tokens"], row["mask"], strict=True))
         )
-        side = f"{row['side']}: " if row.get("side") else ""
-        counted = f"{side}row {number}: {sum(row['mask'])} of {len(row['tokens'])} tokens carry loss"
+        side = f", {row['side']}" if row.get("side") else ""
+        counted = f"row {number}{side}: {sum(row['mask'])} of {len(row['tokens'])} tokens carry loss"
         head = f'<div class="kind">{counted}</div><div class="row">{pictures}</div>'
-        cards.append(f'<div class="card">{head}<div class="tokens">{tokens}</div></div>')
+        card = f'<div class="card">{head}<div class="tokens">{tokens}</div></div>'
+        if row.get("side") == "rejected":
+            card = f'<div class="pair">{cards.pop()}{card}</div>'
+        cards.append(card)
     return _sheet(cards)
 
 

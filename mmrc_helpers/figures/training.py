@@ -1,25 +1,27 @@
 """What a phase logs becomes a figure: loss, rate, and what its method adds (rewards, margins, lengths)."""
 
+import re
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmrc_helpers.figures import style
 
-# Panel → the beginnings of the columns that it shows; a panel without any of them is left out.
+# Panel → which columns it shows; a panel without any of them is left out.
 PANELS = {
-    "loss": ("loss",),
-    "learning rate": ("learning_rate",),
-    "accuracy of supervised tokens": ("token_accuracy",),
-    "rewards": ("reward", "rewards_chosen", "rewards_rejected"),
-    "margin of rewards": ("rewards_margins",),
-    "share of pairs told right": ("rewards_accuracies",),
-    "log-probabilities": ("logps_chosen", "logps_rejected"),
-    "parts of the reward": ("rewards_part_",),
-    "KL to the reference": ("kl",),
-    "entropy": ("entropy",),
-    "length of completions": ("completions_mean_length",),
-    "gradient norm": ("grad_norm",),
+    "loss": "loss",
+    "learning rate": "learning_rate",
+    "accuracy of supervised tokens": "token_accuracy",
+    "rewards": "reward|rewards_(chosen|rejected)",
+    "margin of rewards": "rewards_margins",
+    "share of pairs told right": "rewards_accuracies",
+    "log-probabilities": "logps_(chosen|rejected)",
+    "parts of the reward": "rewards_.*_mean",
+    "KL to the reference": "kl",
+    "entropy": "entropy",
+    "length of completions": "completions_mean_length",
+    "gradient norm": "grad_norm",
 }
 UNITS = {"loss": "nats per supervised token", "entropy": "nats per token", "length of completions": "tokens"}
 
@@ -28,10 +30,8 @@ def metrics(table: pd.DataFrame) -> Figure:
     """One panel per kind of number over the optimizer steps, a line per phase and column. table: `line` (the
     phase's name), step and the columns of metrics.jsonl."""
     shown = {
-        title: [
-            name for name in table if name.startswith(starts) and name != "line" and table[name].notna().any()
-        ]
-        for title, starts in PANELS.items()
+        title: [name for name in table if re.fullmatch(columns, name) and table[name].notna().any()]
+        for title, columns in PANELS.items()
     }
     shown = {title: columns for title, columns in shown.items() if columns}
     per_row = min(3, len(shown))

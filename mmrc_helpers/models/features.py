@@ -121,7 +121,8 @@ class Frozen(Pixels):
         vision = vision_part(self.model)
         settings = json.dumps(self.processor.image_processor.to_dict(), sort_keys=True, default=str)
         attention = self.model.config.vision_config._attn_implementation
-        key = hashlib.blake2b(f"{VERSION} {settings} {self.device.type} {attention}".encode())
+        shrunk = f" {self.shards.longest}" if self.shards.longest else ""
+        key = hashlib.blake2b(f"{VERSION} {settings} {self.device.type} {attention}{shrunk}".encode())
         for name, weight in sorted(vision.state_dict().items()):
             key.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
             key.update(weight.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())

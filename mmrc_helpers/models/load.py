@@ -19,7 +19,7 @@ from mmrc_helpers.errors import UserError, listed, near_miss, raise_all, show
 from mmrc_helpers.models import folder as model_folder
 from mmrc_helpers.models import mllama, qwen
 from mmrc_helpers.models.chat import mend_template, tokenizer_of
-from mmrc_helpers.models.plain import layout_of
+from mmrc_helpers.models.plain import change_image_processor
 from mmrc_helpers.store import folders
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -64,13 +64,19 @@ def check_whole(folder: Path, model: Mapping):
     return _from_files(folder, model, device_map={"": "meta"})
 
 
-def load_model(folder: Path, model: Mapping, adapter: Path | None = None, trainable: bool = False):
+def load_model(
+    folder: Path,
+    model: Mapping,
+    adapter: Path | None = None,
+    trainable: bool = False,
+    linear_patches: bool = True,
+):
     """The model in `folder`, in `model.dtype`, with the PEFT adapter of `adapter` if given. With
-    `model.quantize: nf4` its language part is held in 4 bits. Raises UserError if a weight is missing or
-    left over."""
+    `model.quantize: nf4` its language part is held in 4 bits. linear_patches: `machine.linear_patches`.
+    Raises UserError if a weight is missing or left over."""
     loaded = _from_files(folder, model, **_quantized(model))
     kind = loaded.config.model_type
-    if kind in QWEN:
+    if kind in QWEN and linear_patches:
         qwen.read_patches_quickly(loaded.model.visual.patch_embed.proj)
     if kind == "mllama":
         mllama.mend(loaded)
@@ -175,7 +181,7 @@ def load_processor(folder: Path, model: Mapping):
             )
         tokenizer.pad_token = tokenizer.eos_token
     if isinstance(processor, ProcessorMixin):
-        layout_of(processor)
+        change_image_processor(processor, model.get("image_processor", {}))
     mend_template(processor)
     return processor
 

@@ -5,14 +5,14 @@ Every picture is processed alone and only stacked here, so it looks the same in 
 Letters: B rows of a batch, I pictures, the most tiles (crops) of one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from PIL import Image
 from transformers import ProcessorMixin
 
-from mmrc_helpers.errors import UserError
+from mmrc_helpers.errors import UserError, check_known, listed
 from mmrc_helpers.models import qwen
 from mmrc_helpers.models.chat import image_id_of
 
@@ -45,6 +45,35 @@ def layout_of(processor: ProcessorMixin) -> str:
         f"model.name: {type(processor).__name__} is not a family known here; known are Qwen2.5-VL, Qwen3-VL, "
         "SmolVLM, Idefics3, LLaVA-Next and Llama 3.2 Vision, and models that read only text"
     )
+
+
+# What the model's own shapes fix, so that the processor alone must not change it.
+FIXED = {
+    "patches": ("patch_size", "merge_size", "temporal_patch_size"),
+    "rows": ("max_image_size",),
+    "crossed": ("max_image_tiles", "size"),
+    "pictures": ("image_grid_pinpoints", "size", "crop_size"),
+}
+
+
+def change_image_processor(processor: ProcessorMixin, changes: Mapping) -> None:
+    """Gives the processor's image part these settings in place of its folder's. Raises UserError for a family
+    that is not known, and for settings that it does not have or that the model fixes."""
+    layout, own = layout_of(processor), processor.image_processor
+    known = own.to_dict()
+    for name in changes:
+        check_known(name, sorted(known), "model.image_processor:")
+    if fixed := sorted(set(changes) & set(FIXED[layout])):
+        raise UserError(
+            f"model.image_processor: {listed(fixed)} must fit the model's weights and config.json, so it is "
+            "left as its folder has it; shrink pictures by model.max_image_size"
+            + (", or size" if layout in ("patches", "rows") else "")
+        )
+    if changes:
+        try:
+            processor.image_processor = type(own).from_dict({**known, **changes})
+        except (TypeError, ValueError) as error:
+            raise UserError(f"model.image_processor: {error}") from error
 
 
 def picture_ids(processor: ProcessorMixin, size: tuple[int, int]) -> np.ndarray:

@@ -61,12 +61,14 @@ def open_answerer(
     """The stage's model, ready to be asked."""
     params, evaluate = recipe["params"]["model"], recipe["params"]["evaluate"]
     weights, adapter = load.starting_point(folder, recipe)
-    model = load.load_model(weights, params, adapter).to(device).eval()
+    quick = recipe["machine"]["linear_patches"]
+    model = load.load_model(weights, params, adapter, linear_patches=quick).to(device).eval()
     load.choose_attention(model, device)
     processor = load.load_processor(weights, params)
     names = sorted({name for example in questions for name in example.pictures})
     frozen = load.base_model(model)
-    pictures = open_pictures(Shards(source), names, processor, frozen, device, *place_of(recipe["machine"]))
+    shards = Shards(source, params.get("max_image_size", 0))
+    pictures = open_pictures(shards, names, processor, frozen, device, *place_of(recipe["machine"]))
     orders, longest = evaluate["orders"], evaluate["max_new_tokens"]
     return Answerer(model, Encoder(processor, pictures), device, evaluate["batch"], orders, longest)
 

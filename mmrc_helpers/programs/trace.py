@@ -27,7 +27,8 @@ def main(folder: Path) -> None:
     compared = spread([point["step"] for point in points], params["dynamics"]["gradients"])
     weights, _ = load.starting_point(folder, recipe)
     first = snapshot_folder(trained, points[0]["step"])
-    model = load.load_model(weights, params["model"], first, trainable=True).to(device)
+    quick = machine["linear_patches"]
+    model = load.load_model(weights, params["model"], first, True, quick).to(device)
     load.choose_attention(model, device)
     processor = load.load_processor(weights, params["model"])
     prober = Prober(model, processor, data, params, device, machine)

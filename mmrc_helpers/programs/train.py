@@ -50,7 +50,8 @@ def main(folder: Path) -> dict:
     held = begin_exchange(machine, arguments)  # noqa: F841  (while it lives)
     model = model or start_model(folder, recipe, processor)
     load.choose_attention(model, device)
-    encoder = Encoder(processor, pictures_for(rows, source, processor, model, train, machine, device))
+    shards = Shards(source, recipe["params"]["model"].get("max_image_size", 0))
+    encoder = Encoder(processor, pictures_for(rows, shards, processor, model, train, machine, device))
     tokens = tokens_of(rows, encoder)
     check_lengths(tokens, train["max_length"])
     check_shards(tokens, encoder, machine)
@@ -99,15 +100,15 @@ def answer_cost(processor) -> Callable[[Row], int]:
     return lambda row: sum(cost(answer_of(e)) for chat in chats_of(row) for e in chat.examples)
 
 
-def pictures_for(rows, source: Path, processor, model, train: Mapping, machine: Mapping, device):
+def pictures_for(rows, shards: Shards, processor, model, train: Mapping, machine: Mapping, device):
     """The pictures of all rows: as features while the vision part is frozen, else as pixels."""
     names = sorted({name for row in rows for chat in chats_of(row) for name in pictures_of(chat.turns)})
     if not train["freeze_vision"]:
-        return open_pictures(Shards(source), names, processor)
+        return open_pictures(shards, names, processor)
     vision = load.vision_part(model).requires_grad_(False)
     with whole(vision):
         seeing = load.base_model(model)
-        return open_pictures(Shards(source), names, processor, seeing, device, *place_of(machine))
+        return open_pictures(shards, names, processor, seeing, device, *place_of(machine))
 
 
 def tokens_of(rows: list[Row], encoder: Encoder) -> list[tuple[Tokens, ...]]:
@@ -130,9 +131,10 @@ def write_samples(
             "tokens": [decode([token]) for token in row.ids_T.tolist()],
             "mask": row.supervised_T.astype(int).tolist(),
             "images": list(row.pictures),
+            **({"side": ("chosen", "rejected")[place]} if len(of_row) == 2 else {}),
         }
         for of_row in tokens[:count]
-        for row in of_row
+        for place, row in enumerate(of_row)
     ]
     files.write_json(folder / "batch.json", shown)
     supervised = [sum(int(t.supervised_T.sum()) for t in row) for row in tokens]
@@ -170,12 +172,13 @@ def start_model(folder: Path, recipe: Mapping, processor):
         if sizes["kind"] == "qwen3":
             model = scratch.scratch_text_model(sizes, processor, seed)
         else:
-            facts = folders.read_recipe(folders.input_folder(folder, "data"))["params"]["world"]["facts"]
-            side = facts["image_size"] if "image_size" in facts else max(facts["picture"])
+            shards = Shards(folders.input_folder(folder, "data"), model_params.get("max_image_size", 0))
+            side = max((side for name in shards.names for side in shards.size(name)), default=64)
             model = scratch.scratch_model(sizes, processor, side, seed)
     else:
         weights, adapter = load.starting_point(folder, recipe)
-        model = load.load_model(weights, model_params, adapter, trainable=True)
+        quick = recipe["machine"]["linear_patches"]
+        model = load.load_model(weights, model_params, adapter, True, quick)
         if adapter is not None:
             return model
     return load.add_lora(model, train) if train["lora_r"] else model

@@ -175,8 +175,10 @@ def _decoded(name: str, encoded: bytes) -> Image.Image:
 class Shards:
     """The pictures of a data folder by name. Only an index is in memory; bytes are read when asked for."""
 
-    def __init__(self, folder: Path):
-        """folder: the finished data stage; without pictures in it, there are none."""
+    def __init__(self, folder: Path, longest: int = 0):
+        """folder: the finished data stage; without pictures in it, there are none. longest: pixels; a picture
+        with a longer side is shrunk to it when it is read; 0: none is."""
+        self.longest = longest
         self.paths = sorted((folder / "pictures").glob("*.parquet"))
         self._places: dict[str, tuple[int, int, int]] = {}  # name → shard, row group, row in it
         self._facts: dict[str, tuple[int, int, str]] = {}  # name → width, height, sum
@@ -209,8 +211,8 @@ class Shards:
         return self._places[self._known(name)][0]
 
     def size(self, name: str) -> tuple[int, int]:
-        """Width and height in pixels."""
-        return self._facts[self._known(name)][:2]
+        """Width and height in pixels, as it is read."""
+        return fitted(self._facts[self._known(name)][:2], self.longest)
 
     def sum(self, name: str) -> str:
         """SHA-256 of the picture's bytes."""
@@ -226,16 +228,24 @@ class Shards:
         encoded = self.bytes(name)
         try:
             with Image.open(io.BytesIO(encoded)) as image:
-                return image.convert("RGB")
+                whole = image.convert("RGB")
         except BROKEN as error:
             path = self.paths[self._places[name][0]]
             raise UserError(f"the picture {name} in {show(path)} is broken ({why(error)}); {REDO}") from error
+        size = fitted(whole.size, self.longest)
+        return whole if size == whole.size else whole.resize(size, Image.Resampling.LANCZOS)
 
     def _known(self, name: str) -> str:
         if name not in self._places:
             where = show(self.paths[0].parent) if self.paths else "the data folder, which holds no pictures"
             raise UserError(f"there is no picture {name} in {where}; {REDO}")
         return name
+
+
+def fitted(size: tuple[int, int], longest: int) -> tuple[int, int]:
+    """Width and height, shrunk in proportion where a side is longer than `longest` pixels (0: never)."""
+    by = max(size) / longest if longest else 1.0
+    return size if by <= 1.0 else tuple(max(1, round(side / by)) for side in size)
 
 
 def _open(path: Path) -> pq.ParquetFile:

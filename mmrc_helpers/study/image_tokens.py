@@ -101,9 +101,9 @@ FAMILIES: dict[str, Callable[[Mapping, int, int], Cut]] = {
 }
 
 
-def read_settings(folder: Path, config: Mapping) -> dict:
+def read_settings(folder: Path, config: Mapping, changes: Mapping) -> dict:
     """The settings of a downloaded model's processor that `cut` reads; none for a model that reads only text.
-    What a file leaves out is the default of its class."""
+    What a file leaves out is the default of its class. changes: the study's `model.image_processor`."""
     family, vision = config["model_type"], config.get("vision_config")
     if vision is None or family not in FAMILIES:
         return {}
@@ -111,7 +111,7 @@ def read_settings(folder: Path, config: Mapping) -> dict:
     images = own.get("image_processor", {})
     if _has(folder, "preprocessor_config.json"):
         images = files.read_json(folder / "preprocessor_config.json") | images
-    return READERS[FAMILIES[family]](images, own, vision, config)
+    return READERS[FAMILIES[family]]({**images, **changes}, own, vision, config)
 
 
 def _has(folder: Path, name: str) -> bool:

@@ -85,7 +85,7 @@ def written_setting(run: Run, phase: Mapping) -> Setting:
 def _asked(run: Run, tokens: int, pictures: int, cpu: bool) -> Asked:
     weights, world = weights_of(run), run.params["world"]["facts"]
     shown = pictures or world.get("options", 1)
-    side = world.get("image_size", 256)
+    side = min(world.get("image_size", 256), run.params["model"]["max_image_size"] or 1 << 20)
     found = cut(weights.family, weights.settings, (side, side)) if weights.settings else Cut(0, 0, 0)
     longest = tokens or max([phase["max_length"] for phase in run.params["phases"]], default=1024)
     return Asked(run, weights, longest, shown, found, cpu)

@@ -28,7 +28,8 @@ SECRET = re.compile(
     r"(^|_)(TOKEN|KEY|APIKEY|SECRET|PASSWORD|PASSWD|PASS|CREDENTIALS?|AUTH)(_|$)", re.IGNORECASE
 )
 PASSWORD_IN_URL = re.compile(r"://[^/\s]*:[^/\s]*@")
-OPEN = ("machine.environment", "grpo.weights")  # mappings whose names are the user's own
+# Mappings whose names are the user's own.
+OPEN = ("machine.environment", "grpo.weights", "model.image_processor")
 LIMITS = re.compile(r"#\s*\[([^\]]+)\]")
 
 Limits = (

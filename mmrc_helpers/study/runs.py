@@ -15,6 +15,7 @@ from mmrc_helpers.study.parameters import Known, Merge, read_known
 from mmrc_helpers.study.yaml_files import is_there, read_yaml
 from mmrc_helpers.training import METHODS, rows_of_a_step
 from mmrc_helpers.worlds import WORLDS
+from mmrc_helpers.worlds.sources.places import absolute
 
 PARAMS_FOLDER = files.REPOSITORY / "params"
 NOTEBOOKS = files.REPOSITORY / "notebooks"
@@ -167,13 +168,15 @@ def _spelled_out(params: dict, merge: Merge) -> dict:
     world, also = params["data"]["world"], params["evaluate"]["also"]
     kept = {name: params[name] for name in ("model", "evaluate", "dynamics", "machine")}
     phases = [_phase(params, phase, merge) for phase in params["phases"]]
-    worlds = {name: _of_world(name, params) for name in (world, *also)}
+    worlds = {name: _of_world(name, params, merge.file.parent) for name in (world, *also)}
     untaught = merge.known.defaults["train"]["teach"]  # what stands for `teach` where nothing is taught
     return {**kept, "world": worlds.pop(world), "also": worlds, "phases": phases, "untaught": untaught}
 
 
-def _of_world(name: str, params: Mapping) -> dict:
-    return {"name": name, "version": WORLDS[name].version, "facts": params[name]}
+def _of_world(name: str, params: Mapping, folder: Path) -> dict:
+    """A world as a Run holds it; the user's files by absolute paths, for stages run in another folder."""
+    facts = absolute(params[name], WORLDS[name].paths, folder)
+    return {"name": name, "version": WORLDS[name].version, "facts": facts}
 
 
 def _phase(params: Mapping, overrides: Mapping, merge: Merge) -> dict:
@@ -229,6 +232,8 @@ def _wrong_together(params: Mapping) -> Iterator[str]:
             f"machine.zero: {machine['zero']} shards over processes, but machine.launcher is python; "
             "use deepspeed"
         )
+    if machine["offload"] and machine["zero"] not in ("2", "3"):
+        yield "machine.offload: moves what ZeRO 2 or 3 shards; write machine.zero: 2 or 3, or offload: false"
     probes, keeps = params["dynamics"]["probes"], params["dynamics"]["snapshots"]
     if probes and not keeps and phases and machine["zero"] == "3":
         yield (

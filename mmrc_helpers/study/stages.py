@@ -299,4 +299,5 @@ def _model_params(run: Run) -> dict:
     """The part of the model section that its source reads, so that the rest never changes a key."""
     model = run.params["model"]
     read = {"study": (), "folder": ("name",), "scratch": ("scratch",)}[model["source"]]
-    return {name: model[name] for name in ("source", "dtype", "quantize", "trust_remote_code", *read)}
+    seen = [name for name in ("max_image_size", "image_processor") if model[name]]  # unset, in no key
+    return {name: model[name] for name in ("source", "dtype", "quantize", "trust_remote_code", *read, *seen)}

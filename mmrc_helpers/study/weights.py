@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from mmrc_helpers.errors import UserError, listed, show
 from mmrc_helpers.models import folder as model_folder
@@ -61,14 +62,14 @@ def weights_of(run: Run) -> Weights:
     if model["source"] == "study":
         base = stages.base_stage(run)
         if folders.is_complete(base.folder):
-            return of_folder(base.folder / "model")
+            return of_folder(base.folder / "model", model["image_processor"])
         return weights_of(find_run(load_study(model["study"], run.folder), "base", 0))
-    folder = model_folder.where(model, machine)
-    return of_folder(folder) if folder.is_dir() else of_published(model["name"], folder)
+    folder, changes = model_folder.where(model, machine), model["image_processor"]
+    return of_folder(folder, changes) if folder.is_dir() else of_published(model["name"], folder)
 
 
-def of_folder(folder: Path) -> Weights:
-    """The weights in a folder, as the headers of its files say."""
+def of_folder(folder: Path, changes: Mapping = MappingProxyType({})) -> Weights:
+    """The weights in a folder, as the headers of its files say. changes: `model.image_processor`."""
     config = files.read_json(folder / "config.json")
     shapes: dict[str, Shape] = {}
     for path in sorted(folder.glob("*.safetensors")):
@@ -79,7 +80,8 @@ def of_folder(folder: Path) -> Weights:
         raise UserError(f"{show(folder)} holds no *.safetensors, so its memory cannot be planned")
     text = config.get("text_config", config)
     heads = text.get("num_attention_heads", 32)  # Llama's and Mistral's default, which their files leave out
-    return Weights(config["model_type"], shapes, heads, read_settings(folder, config), _tower(shapes))
+    settings = read_settings(folder, config, changes)
+    return Weights(config["model_type"], shapes, heads, settings, _tower(shapes))
 
 
 def _tower(shapes: Mapping[str, Shape]) -> tuple[int, int, int]:

@@ -125,10 +125,13 @@ def check_lengths(tokens: Sequence[tuple[Tokens, ...]], limit: int) -> None:
         )
 
 
-def by_length_in_batches(tokens: Sequence, batch: int, of: Callable) -> list:
+def by_length_in_batches(phase: Phase, tokens: Sequence, of: Callable) -> list:
     """The rows of every global batch from short to long, so that its micro-batches hold little padding; the
-    batch's gradient is the same."""
+    batch's gradient is the same. As they are if `machine.by_length` is off."""
+    batch = phase.train["batch"]
     starts = range(0, len(tokens), batch)
+    if not phase.machine["by_length"]:
+        return list(tokens)
     return [row for first in starts for row in sorted(tokens[first : first + batch], key=of)]
 
 

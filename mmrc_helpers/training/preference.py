@@ -168,7 +168,7 @@ def losses_of(method: Mapping) -> tuple[list[str], list[float]]:
 def trainer(phase: Phase) -> Trainer:
     """The trainer of a phase over pairs."""
     method, full = phase.method, not phase.train["lora_r"]
-    ordered = by_length_in_batches(phase.tokens, phase.train["batch"], length)
+    ordered = by_length_in_batches(phase, phase.tokens, length)
     pairs = [(last_answer(chosen), last_answer(rejected)) for chosen, rejected in ordered]
     types, weights = losses_of(method)
     known = method["cache_reference"] or method["reference_free"]

@@ -24,9 +24,7 @@ class Trainer(Ours, SFTTrainer):
 def trainer(phase: Phase, kind: type[Trainer] = Trainer, loss: str = "") -> Trainer:
     """The trainer of a supervised phase over chats. kind: of a method that is another loss over the same
     rows. loss: TRL's, in place of the phase's own parameter."""
-    ordered = by_length_in_batches(
-        [row for (row,) in phase.tokens], phase.train["batch"], lambda t: len(t.ids_T)
-    )
+    ordered = by_length_in_batches(phase, [row for (row,) in phase.tokens], lambda t: len(t.ids_T))
     arguments = SFTConfig(
         **phase.arguments,
         loss_type=loss or phase.method["loss"],

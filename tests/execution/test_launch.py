@@ -26,7 +26,7 @@ MACHINE = {
     "heartbeat_seconds": 60,
     "environment": {},
 }
-LAUNCHERS = {"python": 1, "torchrun": 2, "deepspeed": 2}
+LAUNCHERS = {"python": 1, "torchrun": 2, "accelerate": 2, "deepspeed": 2}
 
 TINY = '''
 """A module as the launcher starts it; recipe.json says how it behaves."""

@@ -19,6 +19,7 @@ MACHINE = {
     "processes": 0,
     "hostfile": "",
     "zero": "none",
+    "offload": False,
     "threads": 0,
     "environment": {},
 }
@@ -186,3 +187,13 @@ def test_a_hostfile_is_read_or_missed(tmp_path):
         machine.count_ranks(section)
     hosts.write_text("# two\nfirst slots=4\nsecond slots=2\n")
     assert machine.count_ranks(section) == 6
+
+
+def test_offload_moves_what_a_zero_stage_shards():
+    plain = for_stage("train", {**MACHINE, "zero": "2"})["deepspeed"]
+    assert "offload_optimizer" not in plain["zero_optimization"]
+    for zero, kept in (("2", {"offload_optimizer"}), ("3", {"offload_optimizer", "offload_param"})):
+        found = for_stage("train", {**MACHINE, "zero": zero, "offload": True})["deepspeed"]
+        assert {name for name in found["zero_optimization"] if name.startswith("offload")} == kept
+        assert found["zero_optimization"]["offload_optimizer"]["device"] == "cpu"
+        assert found["zero_force_ds_cpu_optimizer"] is False

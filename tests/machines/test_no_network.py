@@ -28,6 +28,7 @@ MACHINE = {
     "processes": 0,
     "hostfile": "",
     "zero": "none",
+    "offload": False,
     "threads": 1,
     "heartbeat_seconds": 60,
 }

@@ -47,6 +47,13 @@ def test_patches_as_a_matrix_product_equal_the_convolution(named_toy, family):
     assert (found[0] - found[1]).abs().max() < 2e-6
 
 
+def test_the_matrix_product_has_a_switch(named_toy):
+    folder = named_toy("qwen3_vl").folder
+    kinds = [type(load.load_model(folder, PLAIN, linear_patches=quick).model.visual.patch_embed.proj)
+             for quick in (True, False)]  # fmt: skip
+    assert issubclass(kinds[0], torch.nn.Conv3d) and kinds[1] is torch.nn.Conv3d is not kinds[0]
+
+
 @pytest.mark.parametrize("change", ["missing", "unexpected"])
 def test_a_weight_without_its_place_is_refused_by_name(named_toy, tmp_path, change):
     folder = named_toy("qwen2_5_vl").folder

@@ -1,5 +1,6 @@
 """Study files: what is inherited, what is refused, and what a key depends on."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -180,3 +181,23 @@ def test_a_key_depends_on_content_and_on_nothing_else():
         content_key("train", 1, {"train": {"a": 1, "b": [1, 2]}}, ["c4f0de06"]),
     ]
     assert len({key, *others}) == 6
+
+
+def test_paths_of_a_users_files_are_meant_from_where_the_study_lies(tmp_path, monkeypatch):
+    """Stages run in another folder than the command, so a Run holds them whole."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    rows = [{"prompt": f"{n}?", "completion": f"{n}"} for n in range(4)]
+    for name in ("rows", "more"):
+        (tmp_path / "mine" / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    study = tmp_path / "mine" / "mine.yaml"
+    study.write_text(
+        "data: {world: files}\nfiles: {path: rows.jsonl, more: [more.jsonl]}\nreport: {finding: accuracy}\n"
+    )
+    found = []
+    for place in ("mine", "elsewhere"):
+        monkeypatch.chdir(tmp_path / place)
+        (run,) = load_study(study).runs
+        found.append(run.params["world"]["facts"])
+    assert found[0] == found[1] and found[0]["path"] == str(tmp_path / "mine" / "rows.jsonl")
+    assert found[0]["more"] == (str(tmp_path / "mine" / "more.jsonl"),)

@@ -9,8 +9,8 @@ import torch
 from models.loaded import Toy
 from training.phases import MACHINE, TRAIN, defaults, phase_of, started, trainer_of
 
+from mmrc_helpers.execution.machine import zero_settings
 from mmrc_helpers.models import load
-from mmrc_helpers.store import files
 from mmrc_helpers.store.pictures import Shards
 from mmrc_helpers.training.phase import arguments_of, begin_exchange, whole
 
@@ -18,9 +18,8 @@ from mmrc_helpers.training.phase import arguments_of, begin_exchange, whole
 def main(folder: Path) -> None:
     torch.set_num_threads(1)
     told = json.loads((folder / "settings.json").read_text())
-    zero = told["machine"].get("zero", "none")
-    config = files.read_json(files.REPOSITORY / "params" / f"zero{zero}.json") if zero != "none" else {}
-    machine = {**defaults("base")["machine"], **MACHINE, **told["machine"], "deepspeed": config}
+    machine = {**defaults("base")["machine"], **MACHINE, **told["machine"]}
+    machine["deepspeed"] = zero_settings(machine)
     train = {**defaults("base")["train"], **TRAIN, **told["train"], "method": told["own"]}
     held = begin_exchange(machine, arguments_of(folder, train, machine, 0))
     toy = Toy(told["family"], folder.parent / told["family"], Shards(folder.parent))

@@ -24,6 +24,19 @@ def test_tokens_weigh_equally_however_the_batch_is_split(qwen, tmp_path, lora_r)
             assert one["grad_norm"] == pytest.approx(other["grad_norm"], rel=1e-4)
 
 
+@pytest.mark.parametrize("method", ["sft", "adpo"])
+def test_the_order_by_length_changes_no_result(qwen, tmp_path, method):
+    found = []
+    for sorted_ in (True, False):
+        machine = {"by_length": sorted_, "micro_batch": 2}
+        trainer, rows = trained(phase_of(qwen, tmp_path / str(sorted_), method, batch=8, machine=machine))
+        found.append((learned(trainer), rows))
+    assert furthest(found[0][0], found[1][0]) < 1e-5
+    assert [row["loss"] for row in found[0][1]] == pytest.approx(
+        [row["loss"] for row in found[1][1]], abs=2e-6
+    )
+
+
 def test_only_places_with_a_label_are_scored_and_their_loss_is_the_models_own(toy, tmp_path, monkeypatch):
     trainer = trainer_of(phase_of(toy, tmp_path, "sft", steps=1))
     batch = trainer.data_collator([{"row": row} for row in range(4)])

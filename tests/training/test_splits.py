@@ -82,3 +82,9 @@ def test_sharded_weights_learn_what_whole_ones_learn(root, one, method, zero):
 @pytest.mark.parametrize("micro", [1, 4])
 def test_small_and_large_passes_learn_the_same(root, one, method, micro):
     same(one(method), made(root, f"{method}-micro{micro}", method, 1, {"micro_batch": micro}))
+
+
+@pytest.mark.parametrize(("method", "zero"), [("sft", "2"), ("adpo", "3")])
+def test_states_that_wait_in_the_hosts_memory_change_nothing(root, one, method, zero):
+    machine = {"zero": zero, "offload": True}
+    same(one(method), made(root, f"{method}-offload{zero}", method, 2, machine), 1e-4)

@@ -243,7 +243,7 @@ def check(facts: Mapping, phases: Sequence[Mapping] = ()) -> Iterator[str]:
 
 
 WORLD = World(
-    version=1,
+    version=2,
     facets=FACETS,
     cells=("measure", "direction"),
     make=make,

@@ -9,7 +9,7 @@ from mmrc_helpers.worlds.sources.pictures import Seen, digest_of
 
 COLORS = {"red": "#d03a2f", "blue": "#2f5fd0", "green": "#2f9e4f", "yellow": "#e0b62a", "purple": "#8a45b5"}
 SHAPES = ("circle", "square", "triangle", "cross")
-ROWS = 40
+ROWS = 320  # of which a tenth is held out: enough to tell a model that learned from one that did not
 SIDE = 64  # pixels
 
 

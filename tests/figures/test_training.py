@@ -1,0 +1,48 @@
+"""What a phase logs is shown under its own heading; both sides of a pair stand beside each other."""
+
+import io
+
+import pandas as pd
+from PIL import Image
+
+from mmrc_helpers.figures import sheets, training
+
+LOGGED = {
+    "line": "phase 1: grpo",
+    "step": [1, 2],
+    "loss": [0.1, -0.1],
+    "reward": [0.2, 0.4],
+    "reward_std": [0.1, 0.1],
+    "rewards_right_mean": [0.1, 0.3],
+    "rewards_right_std": [0.1, 0.2],
+    "rewards_format_mean": [1.0, 1.0],
+    "kl": [0.0, 0.01],
+    "entropy": [2.0, 1.9],
+    "completions_mean_length": [8.0, 7.0],
+    "logps_chosen": [None, None],
+}
+
+
+def test_every_panel_shows_its_own_numbers():
+    figure = training.metrics(pd.DataFrame(LOGGED))
+    shown = {axes.get_title(): len(axes.lines) for axes in figure.axes if axes.get_visible()}
+    assert shown == {
+        "loss": 1,
+        "rewards": 1,
+        "parts of the reward": 2,
+        "KL to the reference": 1,
+        "entropy": 1,
+        "length of completions": 1,
+    }
+
+
+def test_a_pair_stands_side_by_side_with_its_pictures_and_masks():
+    encoded = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(encoded, "PNG")
+    row = {"tokens": ["Who", "Otto", "."], "mask": [0, 1, 1], "images": ["red"]}
+    rows = [row, {**row, "side": "chosen"}, {**row, "side": "rejected", "images": ["red", "red"]}]
+    html = sheets.batch(rows, lambda name: encoded.getvalue(), {"red": "Otto"})
+    alone, pair = html.split('<div class="pair">')
+    assert alone.count("<img") == 1 and "row 1: 2 of 3 tokens carry loss" in alone
+    assert pair.count('<div class="card">') == 2 and pair.count("<img") == 3 and pair.count("<mark>") == 4
+    assert "row 2, chosen" in pair and "row 2, rejected" in pair and 'alt="Picture of Otto"' in pair
