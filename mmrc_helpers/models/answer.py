@@ -66,7 +66,7 @@ class Answerer:
         ):
             logp_RD = score.of_targets(logp_RDV, target_RD) * real_RD
             for number, value in zip(numbers, logp_RD.sum(1).tolist(), strict=True):
-                found[number] = value
+                found[number] += value
         return found
 
     @torch.no_grad()
