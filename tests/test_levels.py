@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "run": ("study", "execution", "store"),
     "data": ("study", "worlds", "store", "models.folder"),
     "readme": ("analysis", "study", "store"),
+    "merge": ("analysis", "study", "execution", "store"),
     "probe": ("analysis", "study", "execution", "store", "models.folder"),
 }
 

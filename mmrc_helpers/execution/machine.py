@@ -46,6 +46,11 @@ def for_stage(kind: str, machine: Mapping, weights: int = 0) -> dict:
     cores and memory allow; their results do not depend on it. `weights`: bytes of the model on disk."""
     zero = machine["zero"] if kind == "train" else "none"
     settings = {} if zero == "none" else files.read_json(files.REPOSITORY / "params" / f"zero{zero}.json")
+    if settings and machine["offload"] == "cpu":
+        waiting = {"device": "cpu", "pin_memory": uses_cuda(machine)}
+        settings["zero_optimization"] |= {"offload_optimizer": waiting}
+        settings["zero_optimization"] |= {"offload_param": waiting} if zero == "3" else {}
+        settings["zero_force_ds_cpu_optimizer"] = False  # ours is kept
     processes = machine["processes"] or 1
     if kind == "data":
         machine = {**machine, "launcher": "python", "hostfile": ""}

@@ -229,6 +229,8 @@ def _wrong_together(params: Mapping) -> Iterator[str]:
             f"machine.zero: {machine['zero']} shards over processes, but machine.launcher is python; "
             "use deepspeed"
         )
+    if machine["offload"] == "cpu" and machine["zero"] not in ("2", "3"):
+        yield f"machine.offload: cpu needs machine.zero 2 or 3, not {machine['zero']}; set it to none"
     keeps = params["dynamics"]["probes"] and params["dynamics"]["snapshots"]
     for phase in phases:
         if keeps and not phase["lora_r"]:

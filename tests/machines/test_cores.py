@@ -19,6 +19,7 @@ MACHINE = {
     "processes": 0,
     "hostfile": "",
     "zero": "none",
+    "offload": "none",
     "threads": 0,
     "environment": {},
 }

@@ -28,6 +28,7 @@ MACHINE = {
     "processes": 0,
     "hostfile": "",
     "zero": "none",
+    "offload": "none",
     "threads": 1,
     "heartbeat_seconds": 60,
 }

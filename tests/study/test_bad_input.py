@@ -155,6 +155,7 @@ STUDIES = {
         "train: {batch: 3}\nmachine: {processes: 4}",
         "train.batch: 3 rows do",
     ),
+    "waiting without shards": ("machine: {offload: cpu}", "machine.offload: cpu needs machine.zero 2 or 3"),
     "shards in one process": ("machine: {launcher: python, zero: 2}", "machine.zero: 2 .*; use deepspeed"),
 }
 
