@@ -20,10 +20,11 @@ import numpy as np
 import tiny
 import torch
 
+from mmrc_helpers.dynamics import adapters
 from mmrc_helpers.dynamics.points import schedule
 from mmrc_helpers.dynamics.prober import Prober
 from mmrc_helpers.execution import launch
-from mmrc_helpers.models import load, score
+from mmrc_helpers.models import load, score, scratch
 from mmrc_helpers.models.answer import Answerer
 from mmrc_helpers.models.chat import render
 from mmrc_helpers.models.encode import Encoder, Tokens
@@ -32,12 +33,14 @@ from mmrc_helpers.store import files, folders
 from mmrc_helpers.store.keys import plain
 from mmrc_helpers.store.pictures import Shards
 from mmrc_helpers.study import stages
-from mmrc_helpers.study.runs import find_run, load_study
-from mmrc_helpers.tasks.example import answer_of, candidates, conversation, pictures_of, question
+from mmrc_helpers.study.parameters import read_known
+from mmrc_helpers.study.runs import PARAMS_FOLDER, find_run, load_study
+from mmrc_helpers.tasks.example import Example, answer_of, candidates, conversation, pictures_of, question
 from mmrc_helpers.tasks.rows import taken
 from mmrc_helpers.training.optimizers import make_optimizer
 from mmrc_helpers.worlds import WORLDS
 from mmrc_helpers.worlds.folder import read_data
+from mmrc_helpers.worlds.reasoning import sample_rows
 
 CPU = torch.device("cpu")
 PUBLISHED = {
@@ -277,6 +280,51 @@ def _training_step(bed: Bed, model, train: dict) -> tuple[int, float]:
     return len(rows) // train["batch"], best(step, 3)
 
 
+def probed_adapters(bed: Bed, count: int = 20) -> None:
+    """Pairs probed a second under a folder of adapters of a text-only model. The peer is the loop of prior
+    work: for each adapter the model is loaded anew, each answer read alone, every logit made."""
+    place = files.artifacts_root() / "bench_adapters"
+    examples = _text_model_with_adapters(place, count)
+    params = bed.run.params["model"]
+    encoder = Encoder(load.load_processor(place / "model", params))
+    paths = sorted((place / "adapters").iterdir())
+
+    def ours():
+        model = load.load_model(place / "model", params).eval()
+        load.choose_attention(model, CPU)
+        for path in paths:
+            model = adapters.put_on(model, path)
+            adapters.rows_of(model, encoder, examples, 16, CPU)
+
+    def loop(path: Path):
+        model = load.load_model(place / "model", params, path).eval()
+        for example in examples:
+            for request in adapters.sides(example).values():
+                _rows(model, encoder, [request], 1)
+
+    pairs, some = len(examples), paths[:: count // 4]  # the loop takes equally long for each adapter
+    looped = best(lambda: [loop(path) for path in some], 1) / len(some)
+    say("probed_adapters", count * pairs / best(ours, 2), "pairs/s", pairs / looped, goal=5)
+
+
+def _text_model_with_adapters(place: Path, count: int) -> list[Example]:
+    """Writes a small Qwen3 and so many adapters of it; 100 pairs of traces."""
+    files.make_folder(place)
+    files.write_jsonl(place / "pairs.jsonl", sample_rows(100))
+    facts = read_known(PARAMS_FOLDER / "worlds" / "files.yaml").defaults["facts"]
+    facts = {**facts, "path": str(place / "pairs.jsonl"), "eval_share": 0.0}
+    world = WORLDS["files"]
+    sizes = {**plain(load_study("reasoning_dpo_7b").runs[0].params["model"]["scratch"]), "kind": "qwen3"}
+    tokenizer = scratch.scratch_tokenizer(sizes, world.sentences(facts, 0))
+    tokenizer.save_pretrained(place / "model")
+    scratch.scratch_text_model(sizes, tokenizer, 0).save_pretrained(place / "model")
+    train = {**plain(load_study("reasoning_dpo_7b").runs[1].params["phases"][0]), "lora_r": 16}
+    for number in range(count):
+        model = load.load_model(place / "model", plain(load_study("smoke").runs[0].params["model"]))
+        load.add_lora(model, train).save_pretrained(place / "adapters" / f"{number:02}")
+    return list(world.make(facts, 0).examples)
+
+
 def smoke(bed: Bed) -> None:
     """Seconds of the smoke study: its stages, all of it with notebooks and report, and all of it again."""
     with tempfile.TemporaryDirectory() as place:
@@ -296,7 +344,7 @@ def _run_smoke(root: Path) -> None:
     subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
 
 
-PARTS = (launchers, drawing, encoding, features, scoring, training, probing, smoke)
+PARTS = (launchers, drawing, encoding, features, scoring, training, probing, probed_adapters, smoke)
 
 
 def main(names: Sequence[str]) -> int:
