@@ -70,7 +70,8 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     for (step, name, subset), part in subsets(table).groupby(["step", "checkpoint", "subset"], sort=False):
         for measure in (measure for measure in MEASURES if measure in part):
             known = part[part[measure].notna()]
-            found = columns_of(intervals.mean(known[measure], known["group"]), "mean")
+            of = intervals.mean(known[measure], known["group"], share=measure == "preferred")
+            found = columns_of(of, "mean")
             row = {"step": step, "checkpoint": name, "subset": subset, "measure": measure}
             rows.append(
                 row | {key: found[key] for key in ("mean", "low", "high", "groups")} | {"rows": len(known)}

@@ -62,7 +62,7 @@ def changes(evidence: Evidence) -> pd.DataFrame:
             for measure in _measures(values):
                 change = (part[measure]["last"] - part[measure]["first"]).to_numpy(float)
                 known = ~np.isnan(change)
-                found = intervals.mean(change[known], groups[known], seeds[known])
+                found = intervals.mean(change[known], groups[known], seeds[known], share=False)
                 rows.append({"variant": variant, "direction": direction, "measure": measure,
                              "first": part[measure]["first"].mean(), "last": part[measure]["last"].mean(),
                              "estimate": found})  # fmt: skip

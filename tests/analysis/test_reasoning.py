@@ -104,6 +104,10 @@ def test_the_table_holds_accuracy_and_changes():
     table = reasoning.everything(evidence()).set_index(["variant", "condition"])
     assert table.loc[("forward", "accuracy after phase 1"), "forward"].startswith("66.7")
     assert table.loc[("forward", "accuracy"), "forward/sums"].startswith("66.7")
+    assert (
+        table.loc[("forward", "right over wrong option, nats"), "inverse/chains"]
+        == "+2.20\u00a0[2.20,\u00a02.20]"
+    )
     assert "(" in table.loc[("forward", "change of right, nats"), "forward"], "the seeds apart"
     assert list(dict.fromkeys(table.index.get_level_values(0))) == list(LESSONS)
 
