@@ -67,8 +67,8 @@ NOT_MEASURED = Estimate(np.nan, np.nan, np.nan)
 
 
 def mean(values: Sequence, clusters: Sequence, seeds: Sequence | None = None, share: bool = True) -> Estimate:
-    """The mean of values (n,) of clusters (n,), in seeds (n,) or in one. share: they lie in [-1, 1]; else they
-    may be any, such as nats, and no exact interval is known.
+    """The mean of values (n,) of clusters (n,), in seeds (n,) or in one. share: they lie in [-1, 1]; else
+    they may be any, such as nats, and no exact interval is known.
 
     One seed with one right/wrong answer per cluster: Clopper–Pearson. Otherwise: percentile bootstrap. Where
     everybody agrees the bootstrap has no width, so an exact interval over the clusters takes its place.
