@@ -162,6 +162,7 @@ def plot_directions(evidence: Evidence, focus: tuple[float, float] | None = None
     drawn = pd.concat(parts, ignore_index=True)
     if focus is None and drawn["phase"].max() > 1:
         final = pd.concat(last)
+        final = final[final["phase"] > 1]
         focus = (float(final["low"].min()), float(final["high"].max()))
     shape = {"focus": dict.fromkeys(drawn["panel"], focus)} if focus else {}
     title = "Taught variant → tested direction, log-probability in nats per token,"

@@ -54,7 +54,7 @@ def put_on(model, folder: Path):
             model.set_adapter(name)
             model.delete_adapter(before)
     except (RuntimeError, ValueError, UserWarning) as error:  # peft's words for a shape, a layer, a weight
-        reason = str(error).strip().splitlines()[0][:200]
+        reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"{show(folder)} does not fit the model ({reason}); name the one it was made for"
         ) from error
