@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -281,48 +282,58 @@ def _training_step(bed: Bed, model, train: dict) -> tuple[int, float]:
 
 
 def probed_adapters(bed: Bed, count: int = 20) -> None:
-    """Pairs probed a second under a folder of adapters of a text-only model. The peer is the loop of prior
-    work: for each adapter the model is loaded anew, each answer read alone, every logit made."""
-    place = files.artifacts_root() / "bench_adapters"
-    examples = _text_model_with_adapters(place, count)
-    params = bed.run.params["model"]
-    encoder = Encoder(load.load_processor(place / "model", params))
-    paths = sorted((place / "adapters").iterdir())
+    """Pairs probed a second under a folder of adapters: portraits with a right and a wrong name, and traces
+    without pictures, where arithmetic leaves less to gain. The peer is the loop of prior work: for each
+    adapter the model is loaded anew, each answer read alone, pictures encoded anew, every logit made."""
+    shown = [e for e in bed.test.examples if len(e.pictures) == 1 and not e.options]
+    wrong = [(e, bed.world.alternatives(e, bed.test).get("wrong_person")) for e in shown]
+    portraits = [replace(e, truth={"rejected": text}) for e, text in wrong if text][:100]
+    _probed("probed_adapters", bed, bed.weights, portraits, count, 5)
+    traces = _text_model(files.artifacts_root() / "text")
+    _probed("probed_adapters_text", bed, files.artifacts_root() / "text", traces, count, 1)
+
+
+def _probed(name: str, bed: Bed, weights: Path, examples: Sequence[Example], count: int, goal: float) -> None:
+    params, place = bed.run.params["model"], files.artifacts_root() / name
+    train = {**plain(load_study("reasoning_dpo_7b").runs[1].params["phases"][0]), "lora_r": 16}
+    for number in range(count):
+        made = load.add_lora(load.load_model(weights, params), train)
+        made.save_pretrained(place / f"{number:02}")
+    paths, processor = sorted(place.iterdir()), load.load_processor(weights, params)
+
+    def encoder(names: Sequence[str], model=None) -> Encoder:
+        return Encoder(processor, open_pictures(bed.shards, names, processor, model, CPU))
 
     def ours():
-        model = load.load_model(place / "model", params).eval()
+        model = load.load_model(weights, params).eval()
         load.choose_attention(model, CPU)
+        whole = encoder(sorted({picture for e in examples for picture in e.pictures}), model)
         for path in paths:
             model = adapters.put_on(model, path)
-            adapters.rows_of(model, encoder, examples, 16, CPU)
+            adapters.rows_of(model, whole, examples, 16, CPU)
 
     def loop(path: Path):
-        model = load.load_model(place / "model", params, path).eval()
+        model = load.load_model(weights, params, path).eval()
         for example in examples:
             for request in adapters.sides(example).values():
-                _rows(model, encoder, [request], 1)
+                _rows(model, encoder(example.pictures), [request], 1)
 
-    pairs, some = len(examples), paths[:: count // 4]  # the loop takes equally long for each adapter
+    some = paths[:: max(1, count // 3)]  # the loop takes equally long for each adapter
     looped = best(lambda: [loop(path) for path in some], 1) / len(some)
-    say("probed_adapters", count * pairs / best(ours, 2), "pairs/s", pairs / looped, goal=5)
+    say(name, count * len(examples) / best(ours, 1), "pairs/s", len(examples) / looped, goal=goal)
 
 
-def _text_model_with_adapters(place: Path, count: int) -> list[Example]:
-    """Writes a small Qwen3 and so many adapters of it; 100 pairs of traces."""
+def _text_model(place: Path) -> list[Example]:
+    """Writes a small Qwen3 that reads only text; 100 pairs of traces."""
     files.make_folder(place)
     files.write_jsonl(place / "pairs.jsonl", sample_rows(100))
     facts = read_known(PARAMS_FOLDER / "worlds" / "files.yaml").defaults["facts"]
     facts = {**facts, "path": str(place / "pairs.jsonl"), "eval_share": 0.0}
-    world = WORLDS["files"]
-    sizes = {**plain(load_study("reasoning_dpo_7b").runs[0].params["model"]["scratch"]), "kind": "qwen3"}
-    tokenizer = scratch.scratch_tokenizer(sizes, world.sentences(facts, 0))
-    tokenizer.save_pretrained(place / "model")
-    scratch.scratch_text_model(sizes, tokenizer, 0).save_pretrained(place / "model")
-    train = {**plain(load_study("reasoning_dpo_7b").runs[1].params["phases"][0]), "lora_r": 16}
-    for number in range(count):
-        model = load.load_model(place / "model", plain(load_study("smoke").runs[0].params["model"]))
-        load.add_lora(model, train).save_pretrained(place / "adapters" / f"{number:02}")
-    return list(world.make(facts, 0).examples)
+    sizes = {**plain(load_study("smoke").runs[0].params["model"]["scratch"]), "kind": "qwen3"}
+    tokenizer = scratch.scratch_tokenizer(sizes, WORLDS["files"].sentences(facts, 0))
+    tokenizer.save_pretrained(place)
+    scratch.scratch_text_model(sizes, tokenizer, 0).save_pretrained(place)
+    return list(WORLDS["files"].make(facts, 0).examples)
 
 
 def smoke(bed: Bed) -> None:

@@ -45,7 +45,9 @@ def observations(evidence: Evidence) -> pd.DataFrame:
     right = found[found["candidate"] == "right"].set_index(keys)
     wide["argmax"] = right["argmax_logp_sum"] / right["tokens"]
     wide["entropy"] = right["entropy_mean"]
-    return wide.rename_axis(columns=None).reset_index()
+    order = {name: place for place, name in enumerate(evidence.variants)}
+    found = wide.rename_axis(columns=None).reset_index()
+    return found.sort_values("variant", key=lambda names: names.map(order), kind="stable")
 
 
 def changes(evidence: Evidence) -> pd.DataFrame:
