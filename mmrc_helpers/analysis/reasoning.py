@@ -17,6 +17,7 @@ AXES = Axes(wrong="mismatch")
 KINDS = ("mismatch", "error", "rejected")  # the worse answers that a preference may have been taught with
 SEEN = {"right": "chosen", "argmax": "likeliest tokens"}  # lines beside those of KINDS
 NO_TRACES = "Nothing was traced: set dynamics.probes to see what a preference moves."
+NO_WORSE = "No worse traces were probed: this world has none."
 LOOKS = {
     "chosen": {"color": style.BLUE, "linestyle": "-"},
     "rejected (mismatch)": {"color": style.RED, "linestyle": "--"},
@@ -188,8 +189,9 @@ def plot_margins(evidence: Evidence) -> Figure | str:
     if table.empty:
         return NO_TRACES
     table = _with_margins(table[table["phase"] == table.groupby("variant")["phase"].transform("max")])
-    names = [name for name in _measures(table) if name.startswith("over ")]
-    parts = []
+    names, parts = [name for name in _measures(table) if name.startswith("over ")], []
+    if not names:
+        return NO_WORSE
     for name in names:
         for direction, part in table.groupby("direction"):
             found = traces.over_time(part, name, ["variant"]).rename(columns={"variant": "line"})
@@ -237,5 +239,5 @@ def plot_examples(evidence: Evidence) -> Figure | str:
             grids[variant, direction] = grid.loc[grid.iloc[:, -1].sort_values(ascending=False).index]
     unit = "chosen − rejected (nats per token)"
     return (
-        curves.heat_maps(grids, unit, "Heat maps of the margin over the worse trace") if grids else NO_TRACES
+        curves.heat_maps(grids, unit, "Heat maps of the margin over the worse trace") if grids else NO_WORSE
     )
