@@ -11,7 +11,7 @@ from mmrc_helpers.study.runs import load_study
 
 STUDY = """
 question: What is preferred?
-model: {source: scratch, scratch: {kind: qwen3, hidden_size: 32, heads: 2, layers: 1, intermediate_size: 32}}
+model: {source: scratch, scratch: {kind: qwen3, hidden_size: 32, heads: 4, layers: 1, intermediate_size: 32}}
 data: {world: reasoning}
 reasoning: {families: [kinship], difficulties: [1], train: 24, test: 4}
 train: {taught_tokens: 0, batch: 8, lora_r: 0, precision: fp32}
