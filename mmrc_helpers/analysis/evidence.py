@@ -1,7 +1,7 @@
 """What a finding reads, and what it gives back: plain values, so that a report can show them and verdict.json
 can hold them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
@@ -35,13 +35,17 @@ class Evidence:
     """What a finding reads. answers: the prepared answers of all evaluated runs (`scores.join`), after the
     last phase. report: what the study declares, above all which variant has which part. taught: variant →
     what its facts are taught in, () for the untrained. facets: world → those that span its cells, the run's
-    own world first. phases: the answers after every phase."""
+    own world first. phases: the answers after every phase. lessons: variant → what its last phase teaches,
+    the section `teach` of its world. traced: gives the table "logprobs" of all runs, with variant and
+    seed."""
 
     answers: pd.DataFrame
     report: Mapping = field(default_factory=dict)
     taught: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     facets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     phases: pd.DataFrame | None = None
+    lessons: Mapping[str, Mapping] = field(default_factory=dict)
+    traced: Callable[[], pd.DataFrame] = pd.DataFrame
 
     @cached_property
     def untrained(self) -> str:

@@ -83,8 +83,9 @@ class Equivalence:
 NOT_MEASURED = Estimate(np.nan, np.nan, np.nan)
 
 
-def mean(values: Sequence, clusters: Sequence, seeds: Sequence | None = None) -> Estimate:
-    """The mean of values (n,) in [-1, 1] of clusters (n,), in seeds (n,) or in one.
+def mean(values: Sequence, clusters: Sequence, seeds: Sequence | None = None, share: bool = True) -> Estimate:
+    """The mean of values (n,) of clusters (n,), in seeds (n,) or in one. share: they lie in [-1, 1]; else
+    they may be any, such as nats, and no exact interval is known.
 
     One seed with one right/wrong answer per cluster: Clopper–Pearson. Otherwise: percentile bootstrap. Where
     everybody agrees the bootstrap has no width, so an exact interval over the clusters takes its place.
@@ -100,9 +101,11 @@ def mean(values: Sequence, clusters: Sequence, seeds: Sequence | None = None) ->
         sums, counts = np.bincount(place, weights=values[rows]), np.bincount(place)
         parts.append((own, _mean_of(sums, counts)))
         binary &= counts.max() == 1
-    counted = (float(values.mean()) * len(names), len(names)) if np.isin(values, (0.0, 1.0)).all() else None
+    binary &= share
+    is_share = share and np.isin(values, (0.0, 1.0)).all()
+    counted = (float(values.mean()) * len(names), len(names)) if is_share else None
     means = np.bincount(member, weights=values) / np.bincount(member)
-    found = _estimate(parts, names, counted if binary and len(parts) == 1 else None, counted)
+    found = _estimate(parts, names, counted if binary and len(parts) == 1 else None, counted, share)
     return replace(found, means=means)
 
 
@@ -302,6 +305,7 @@ def _estimate(
     names: np.ndarray,
     exact: tuple[float, int] | None = None,
     pooled: tuple[float, int] | None = None,
+    share: bool = True,
 ) -> Estimate:
     """parts: of each seed the clusters it has (places in `names`) and its statistic. pooled: right answers
     and clusters, for the exact interval where the bootstrap has no width."""
@@ -310,7 +314,7 @@ def _estimate(
     drawn_SD = np.array([statistic(_weights(len(own))) for own, statistic in parts])
     draws = drawn_SD[0] if len(parts) == 1 else _over_seeds(drawn_SD, shared)
     low, high = _percentiles(draws, 0.95)
-    if exact or low == high:
+    if exact or (low == high and share):
         right, n = exact or pooled or (float(np.mean(seeds)) * len(names), len(names))
         low, high = clopper_pearson(right, n) if 0 <= right <= n else (low, high)
     exact = exact or (pooled if np.ptp(draws) == 0 else None)

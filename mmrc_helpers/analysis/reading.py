@@ -19,6 +19,13 @@ from mmrc_helpers.tasks.example import Example, read_examples
 from mmrc_helpers.worlds import WORLDS, Data, World
 from mmrc_helpers.worlds.folder import read_facts
 
+WRONG = (
+    "wrong",
+    "mismatch",
+    "rejected",
+    "other",
+)  # the kind of answer that margins compare with, if it is there
+
 # --- data --------------------------------------------------------------------------------------------------
 
 
@@ -174,6 +181,8 @@ def evidence(opened: Run | Study) -> Evidence:
         taught={run.variant: taught(run) for run in runs},
         facets={name: WORLDS[name].cells for name in worlds},
         phases=phases,
+        lessons={run.variant: run.params["phases"][-1]["teach"] for run in runs if run.params["phases"]},
+        traced=lambda: traces(opened)["logprobs"],
     )
 
 
@@ -278,10 +287,12 @@ def axes_of(opened: Run | Study, found: Mapping[str, pd.DataFrame]) -> Axes:
     axes = finding_of(opened).axes
     if axes.values:
         return axes
+    there = set(found["logprobs"]["candidate"])
+    wrong = next((kind for kind in (axes.wrong, *WRONG) if kind in there), axes.wrong)
     names = world_of(_all_runs(opened)[0]).cells[:2]
     names = names if len(names) > 1 else (names[0], names[0])
     values = {name: tuple(dict.fromkeys(found["logprobs"][name].astype(str))) for name in names}
-    return Axes(values=values, wrong=axes.wrong)
+    return Axes(values=values, wrong=wrong)
 
 
 def why_untraced(opened: Run | Study, table: str = "logprobs") -> str:

@@ -173,6 +173,20 @@ def part_means(answers: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*by, "part", *columns_of(intervals.NOT_MEASURED)])
 
 
+def margins(answers: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """By how many nats the right option is more probable than the best wrong one, where options are compared,
+    per combination of `by`: columns value, low, high, …"""
+    known = answers[answers["logprobs"].map(len) > 1]
+    wrong = [max(np.delete(of, gold)) for of, gold in zip(known["logprobs"], known["gold"], strict=True)]
+    right = [of[gold] for of, gold in zip(known["logprobs"], known["gold"], strict=True)]
+    known = known.assign(margin=np.subtract(right, wrong))
+    rows = []
+    for key, cell in known.groupby(list(by), sort=False):
+        found = intervals.mean(cell["margin"], cell["cluster"], cell["seed"], share=False)
+        rows.append(dict(zip(by, key, strict=True)) | columns_of(found))
+    return pd.DataFrame(rows, columns=[*by, *columns_of(intervals.NOT_MEASURED)])
+
+
 def calibration(answers: pd.DataFrame, by: Sequence[str], bins: int = 8) -> pd.DataFrame:
     """Whether the probability of the favoured option is the share of the right ones. One row per combination
     of `by` and bin of as many answers as any other: confidence, accuracy, low, high, n; and of the whole

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mmrc_helpers.dynamics import gradients, points
+from mmrc_helpers.dynamics import gradients, observing, points
 from mmrc_helpers.execution import worker
 from mmrc_helpers.models import load, score
 from mmrc_helpers.models.encode import Encoder
@@ -73,9 +73,9 @@ class Prober:
         """File → what makes its tables, for one step."""
         chunks = [self.chosen[first : first + UNIT] for first in range(0, len(self.chosen), UNIT)]
         units = {
-            _part(folder, step, f"{k:04}"): partial(self.answers, chunk) for k, chunk in enumerate(chunks)
+            part_path(folder, step, f"{k:04}"): partial(self.answers, chunk) for k, chunk in enumerate(chunks)
         }
-        return units | ({_part(folder, step, "gradients"): self.gradients} if compared else {})
+        return units | ({part_path(folder, step, "gradients"): self.gradients} if compared else {})
 
     def answers(self, chunk: Sequence[Example]) -> dict[str, list[dict]]:
         """Rows of the tables "logprobs" and "storage", without the point."""
@@ -93,14 +93,10 @@ class Prober:
         }
 
     def observed(self, requests: Sequence[score.Request]) -> list[dict]:
-        """`observe` of every request."""
-        found: list[dict] = [{}] * len(requests)
-        for numbers, *tensors in score.answer_batches(
+        """What is seen along the answer of every request."""
+        return observing.observed(
             self.forward, self.model.dtype, self.encoder, requests, self.batch, self.device
-        ):
-            for number, row in zip(numbers, observe(*tensors), strict=True):
-                found[number] = row
-        return found
+        )
 
     def storage(self, chunk: Sequence[Example]) -> list[dict]:
         """The naming probe of every line-up: which of its pictures the model binds to the name."""
@@ -153,40 +149,6 @@ class Prober:
         return [partial(loss, part, count) for part, count in zip(parts, counts, strict=True)]
 
 
-def observe(logp_RDV: torch.Tensor, target_RD: torch.Tensor, real_RD: torch.Tensor) -> list[dict]:
-    """What the table "logprobs" says about every request, from the distributions along its answer.
-
-    With pi the distribution before an answer token y and e its one-hot vector: sum, mean and highest of
-    log pi(y); sums of log pi(argmax) and of log(1 - pi(argmax)); means of the entropy (nats), of 1 - pi(y)
-    and of |pi - e|, the length of the loss's residual (Ren and Sutherland, arXiv 2407.10490).
-    """
-    logp_RD = score.of_targets(logp_RDV, target_RD)
-    top_RD, argmax_RD = logp_RDV.max(-1)
-    others_RDV = logp_RDV.scatter(2, argmax_RD[..., None], -torch.inf)
-    pi_RDV = logp_RDV.exp()
-    entropy_RD = -(pi_RDV * logp_RDV).sum(-1)
-    one_R1D = torch.ones_like(target_RD[..., None], dtype=pi_RDV.dtype)
-    residual_RD = pi_RDV.scatter_add(2, target_RD[..., None], -one_R1D).norm(dim=-1)
-    tokens_R = real_RD.sum(1)
-
-    def total(values_RD):
-        return torch.where(real_RD, values_RD, 0.0).double().sum(1)
-
-    columns = {
-        "tokens": tokens_R,
-        "logp_sum": total(logp_RD),
-        "logp_mean": total(logp_RD) / tokens_R,
-        "logp_peak": logp_RD.masked_fill(~real_RD, -torch.inf).max(1).values,
-        "argmax_logp_sum": total(top_RD),
-        "log1m_argmax_sum": total(others_RDV.logsumexp(-1)),  # exact where pi(argmax) rounds to one
-        "entropy_mean": total(entropy_RD) / tokens_R,
-        "one_minus_p_mean": total(-torch.expm1(logp_RD)) / tokens_R,
-        "residual_norm_mean": total(residual_RD) / tokens_R,
-    }
-    lists = [values.tolist() for values in columns.values()]
-    return [dict(zip(columns, values, strict=True)) for values in zip(*lists, strict=True)]
-
-
 def bound(table: np.ndarray, own: int) -> np.ndarray:
     """log p(name | picture k), less its mean over the names in the line-up, for the line-up's own name.
 
@@ -216,7 +178,8 @@ def _parts(folder: Path) -> Path:
     return folder / "dynamics" / "parts"
 
 
-def _part(folder: Path, step: int, name: str) -> Path:
+def part_path(folder: Path, step: int, name: str) -> Path:
+    """The file of a unit of work at a probe point."""
     return _parts(folder) / f"{step:08d}-{name}.json"
 
 

@@ -104,9 +104,12 @@ register_scale(WiderMiddleScale)
 
 
 def widen(axes: Axes, band: tuple[float, float], ends: Sequence[float], share: float = 0.5) -> None:
-    """Give this band of the vertical axis, which reaches to `ends`, `share` of its height, and mark it."""
+    """Give this band of the vertical axis, which reaches to `ends`, `share` of its height, and mark it; one
+    that is the whole axis changes nothing."""
     (low, high), (lower, upper) = round_outwards(*band), round_outwards(min(*ends, *band), max(*ends, *band))
     low, high = max(low, lower), min(high, upper)
+    if (low, high) == (lower, upper):  # there is nothing beside the band
+        return
     axes.set_yscale("wider_middle", band=(low, high), share=share, limits=(lower, upper))
     axes.set_ylim(lower, upper)
     axes.axhspan(low, high, color="black", alpha=0.06, linewidth=0, zorder=0)

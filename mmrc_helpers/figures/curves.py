@@ -49,11 +49,13 @@ def figure_of(
     parts = [lines.told(table[table["panel"].isin(shares)], percent=True), lines.told(rest)]
     said = "; ".join(part for part in parts if part)
     return style.described(
-        figure, f"{title} over {lines.training(table)}: {said}. Bands: {lines.band(table)}."
+        figure, f"{title} over {lines.training(table, time)}: {said}. Bands: {lines.band(table)}."
     )
 
 
-def heat_maps(grids: Mapping[tuple[str, str], pd.DataFrame], unit: str, title: str) -> Figure:
+def heat_maps(
+    grids: Mapping[tuple[str, str], pd.DataFrame], unit: str, title: str, time: str = "step"
+) -> Figure:
     """Every question × every probe, one map per (row, column) of panels; zero is white, and squares below it
     are hatched, which grey print keeps. grids: tables whose columns are (phase, step), sorted as shown."""
     rows, columns = (list(dict.fromkeys(key[k] for key in grids)) for k in (0, 1))
@@ -74,7 +76,7 @@ def heat_maps(grids: Mapping[tuple[str, str], pd.DataFrame], unit: str, title: s
             picture, ax=list(panels[:, column]), location="bottom", extend="both", aspect=30
         )
         bar.set_label(unit)
-        panels[-1, column].set_xlabel("optimizer step of the probe")
+        panels[-1, column].set_xlabel(f"{lines.TIMES[time]} of the probe")
     for axes in panels[:, 0]:
         axes.set_ylabel("questions")
     said = "Questions above zero at the first and at the last probe: " + "; ".join(words)

@@ -13,6 +13,12 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from mmrc_helpers.figures import style
 from mmrc_helpers.figures.axes import widen
 
+TIMES = {  # a column of time → how the axis calls it
+    "step": "optimizer step",
+    "supervised_tokens": "supervised tokens of what is taught",
+    "checkpoint": "checkpoint",
+}
+
 
 def looks(names: Sequence[str]) -> dict[str, dict]:
     """Name → colour and dashes; a name keeps its own in every figure that is given the same names."""
@@ -71,7 +77,7 @@ def time_axis(axes: Axes, table: pd.DataFrame, time: str) -> None:
     """Steps or tokens; logarithmic from the first probe on where probes crowd at the beginning."""
     times = np.unique(table[time])
     later = times[times > 0]
-    axes.set_xlabel("optimizer step" if time == "step" else "supervised tokens of what is taught")
+    axes.set_xlabel(TIMES[time])
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     if len(later) > 3 and np.median(later) < later[-1] / 4 and table["phase"].nunique() == 1:
@@ -116,8 +122,10 @@ def _number(value: float, factor: float, digits: int, unit: str) -> str:
     return f"{factor * value:.{digits}f}{unit}"
 
 
-def training(table: pd.DataFrame) -> str:
+def training(table: pd.DataFrame, time: str = "step") -> str:
     """How long training was, in words."""
+    if time == "checkpoint":
+        return f"{table[time].nunique()} checkpoints"
     return f"{table['step'].max():.0f} optimizer steps" if len(table) else "training"
 
 

@@ -69,19 +69,20 @@ class Answerer:
     def continuations(self, requests: Sequence[score.Request]) -> tuple[list[float], list[bool]]:
         """Of each request: log p(text | conversation), summed over its tokens without the end of the turn;
         and whether the model by itself writes exactly this, which saves generating it."""
-        found, by_itself = [0.0] * len(requests), [False] * len(requests)
+        found, by_itself, tokens = [0.0] * len(requests), [True] * len(requests), [0] * len(requests)
         for numbers, logp_RDV, target_RD, real_RD in score.answer_batches(
             self.model, self.model.dtype, self.encoder, requests, self.batch, self.device, ends=True
         ):
-            logp_RD = score.of_targets(logp_RDV, target_RD) * real_RD
+            answer_RD = real_RD & (target_RD != self.encoder.end)
+            sums_R = (score.of_targets(logp_RDV, target_RD) * answer_RD).sum(1)
             favoured_R = ((logp_RDV.argmax(-1) == target_RD) | ~real_RD).all(1)
-            fits_R = real_RD.sum(1) <= self.max_new_tokens
-            sums_R = logp_RD[:, :-1].sum(1)  # answers end in the last column, which holds the end of the turn
-            for number, value, itself in zip(
-                numbers, sums_R.tolist(), (favoured_R & fits_R).tolist(), strict=True
-            ):
-                found[number], by_itself[number] = value, itself
-        return found, by_itself
+            of_each = (sums_R.tolist(), favoured_R.tolist(), real_RD.sum(1).tolist())
+            for number, value, favoured, count in zip(numbers, *of_each, strict=True):
+                found[number] += value
+                by_itself[number] &= favoured
+                tokens[number] += count
+        fits = [count <= self.max_new_tokens for count in tokens]
+        return found, [favoured and fit for favoured, fit in zip(by_itself, fits, strict=True)]
 
     @torch.no_grad()
     def written(self, examples: Sequence[Example]) -> list[str]:

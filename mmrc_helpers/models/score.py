@@ -13,6 +13,7 @@ import torch
 from mmrc_helpers.models.encode import Encoder, Tokens
 from mmrc_helpers.tasks.example import Turn
 
+PIECE = 1 << 28  # log-probabilities that are made at once: 1 GB
 Request = tuple[tuple[Turn, ...], str]  # a conversation up to the assistant's turn, and what it may say
 
 
@@ -40,9 +41,9 @@ def answer_batches(
     """Teacher-forced distributions along the answers, with `ends` also at the end of the turn behind them.
 
     Yields for every forward pass of `batch` rows: the places of its requests in `requests`, logp_RDV in
-    float32, target_RD (token ids) and real_RD (false where a shorter answer is padded). A conversation is
-    read once, however many answers it gets: they branch off behind it, blind to each other. dtype: of the
-    model's weights.
+    float32, target_RD (token ids) and real_RD (false where a shorter answer is padded); of long answers one
+    piece of D after the other, each with all requests. A conversation is read once, however many answers it
+    gets: they branch off behind it, blind to each other. dtype: of the model's weights.
     """
     answers = [encoder.answer_ids(text) + [encoder.end] * ends for _, text in requests]
     asked: dict[tuple[Turn, ...], list[int]] = {}  # a conversation and its requests
@@ -71,9 +72,12 @@ def answer_batches(
             own = slice(depth - len(found), depth)
             target_RD[r, own], place_RD[r, own] = torch.tensor(answers[number]), torch.tensor(found)
             real_RD[r, own] = True
-        row_R1 = torch.tensor([[b] for b, tree in enumerate(part) for _ in tree.requests])
-        logp_RDV = logits_BKV[row_R1.to(device), place_RD.to(device)].float().log_softmax(-1)
-        yield numbers, logp_RDV, target_RD.to(device), real_RD.to(device)
+        row_R1 = torch.tensor([[b] for b, tree in enumerate(part) for _ in tree.requests]).to(device)
+        width = max(1, PIECE // (len(numbers) * logits_BKV.shape[2]))
+        for start in range(0, depth, width):
+            own = slice(start, start + width)
+            logp_RDV = logits_BKV[row_R1, place_RD[:, own].to(device)].float().log_softmax(-1)
+            yield numbers, logp_RDV, target_RD[:, own].to(device), real_RD[:, own].to(device)
 
 
 def _tree(prompt: Tokens, numbers: Sequence[int], answers: Sequence[Sequence[int]]) -> _Tree:

@@ -189,3 +189,10 @@ def test_bands_of_means_leave_out_who_was_not_asked():
     values = np.array([[0.0, 1.0], [0.0, 3.0], [0.0, np.nan]])
     low, high = intervals.mean_bands(values)
     assert low.tolist() == [0, 1] and high.tolist() == [0, 3]
+
+
+def test_values_that_are_no_shares_get_no_interval_of_shares():
+    same = intervals.mean([0.0] * 8, range(8), share=False)
+    assert (same.low, same.high) == (0.0, 0.0) and intervals.mean([0.0] * 8, range(8)).high > 0.3
+    spread = intervals.mean([-7.0, -3.0, 1.0, 5.0], range(4), share=False)
+    assert spread.low < spread.value == -1.0 < spread.high

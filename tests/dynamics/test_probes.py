@@ -10,7 +10,7 @@ from models.loaded import CPU, toy_of
 
 from mmrc_helpers.analysis import traces
 from mmrc_helpers.dynamics import gradients, points
-from mmrc_helpers.dynamics.prober import observe
+from mmrc_helpers.dynamics.observing import observe, observed
 from mmrc_helpers.models import score
 from mmrc_helpers.store.keys import plain
 from mmrc_helpers.study import stages
@@ -89,17 +89,19 @@ def test_alternatives_differ_and_make_sense_for_their_format(people, asked):
             assert sorted(found.values()) == ["Right", "Wrong"]
 
 
+@pytest.mark.parametrize("piece", [score.PIECE, 3000])
 @pytest.mark.parametrize("family", ["qwen3_vl", "smolvlm"])
-def test_log_probabilities_equal_a_hand_computation(family, tmp_path_factory):
+def test_log_probabilities_equal_a_hand_computation(family, piece, tmp_path_factory, monkeypatch):
+    monkeypatch.setattr(score, "PIECE", piece)  # the smaller: one place after the other
     toy = toy_of(family, tmp_path_factory.mktemp("toys"))
     chats = [
         (("user", (("image", "small.png"), ("text", "Who is this?"))),),
         (("user", (("image", "wide.png"), ("text", "or"), ("image", "tall.png"), ("text", "Which?"))),),
     ]
     requests = [(chat, text) for chat in chats for text in ("This is Ada Byron.", "B", "This is red.")]
-    for numbers, *tensors in score.answer_batches(toy.model, toy.model.dtype, toy.frozen, requests, 8, CPU):
-        for number, row in zip(numbers, observe(*tensors), strict=True):
-            assert row == pytest.approx(by_hand(toy.model, toy.pixels, *requests[number]), abs=2e-5)
+    found = observed(toy.model, toy.model.dtype, toy.frozen, requests, 8, CPU)
+    for request, row in zip(requests, found, strict=True):
+        assert row == pytest.approx(by_hand(toy.model, toy.pixels, *request), abs=2e-5)
 
 
 @torch.no_grad()

@@ -159,6 +159,7 @@ STUDIES = {
         "machine: {zero: 3}\ndynamics: {probes: 2}",
         "dynamics.probes: under machine.zero 3 .*dynamics.snapshots: true",
     ),
+    "waiting without shards": ("machine: {offload: true}", "machine.offload: moves what ZeRO 2 or 3 shards"),
     "shards in one process": ("machine: {launcher: python, zero: 2}", "machine.zero: 2 .*; use deepspeed"),
 }
 

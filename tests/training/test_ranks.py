@@ -152,6 +152,18 @@ def test_two_ranks_train_under_deepspeed(study, artifacts, zero):
     assert [row["step"] for row in rows] == list(range(1, 13))
 
 
+@pytest.mark.parametrize("zero", ["2", pytest.param("3", marks=pytest.mark.slow)])
+def test_weights_that_wait_in_the_hosts_memory_become_the_same(study, artifacts, zero):
+    run = find_run(study, "adapted", 0)
+    stage = stages.train_stages(run)[-1]
+    machine = {"launcher": "deepspeed", "processes": 1, "zero": zero, "micro_batch": 2}
+    found = [
+        load_file(make_anew(stage, run, offload=offload, **machine) / "adapter" / "adapter_model.safetensors")
+        for offload in (False, True)
+    ]
+    assert all((found[0][name] - found[1][name]).abs().max() < 1e-5 for name in found[0])
+
+
 def test_an_uneven_batch_is_one_clear_error(study, artifacts):
     run = find_run(study, "whole", 0)
     folders.forget(stages.train_stages(run)[0].folder)

@@ -482,12 +482,20 @@ TRACES = {
 }
 
 
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
 @pytest.mark.parametrize("name", TRACES)
-def test_a_broken_reasoning_row(name):
+def test_a_broken_reasoning_row(name, ending):
     change, told = TRACES[name]
-    write([trace(1), trace(2, **change), trace(3, "flipped")])
-    found = message()
-    assert found.startswith("rows.jsonl, ") and told in found and "\n" not in found
+    rows, path = [trace(1), trace(2, **change), trace(3, "flipped")], f"rows.{ending}"
+    if ending == "jsonl":
+        write(rows)
+    elif name != "number for a text":  # a column of parquet holds one kind of value
+        write_parquet(rows, path)
+    else:
+        write_parquet([{**row, "worse-text": 3} for row in rows], path)
+        told = told.replace("row 2", "rows 1, 2, 3")
+    found = message(path)
+    assert found.startswith(f"{path}, ") and told in found and "\n" not in found
 
 
 def test_a_whole_parquet_of_reasoning_rows_is_taken():

@@ -152,6 +152,7 @@ def test_the_real_file_is_read():
     assert [(e.answer, e.truth["rejected"]) for e in original] == [
         (e.truth["rejected"], e.answer) for e in flipped
     ]
+    assert "50 original and 50 flipped rows" in made.facts[0]["text"]
     assert "row 93: the question inside text is worded otherwise" in made.facts[0]["text"]
     assert all(found == wanted for _, found, wanted in WORLD.promises(Data(examples)))
 

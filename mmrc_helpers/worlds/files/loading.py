@@ -2,6 +2,7 @@
 wrong, before anything is trained."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -115,6 +116,9 @@ def _from_files(facts: Mapping, loaded: Loaded) -> None:
     loaded.train, loaded.test = read["train"], read.get("test", [])
     if loaded.layout == "text_curse":
         _add_orders(read, loaded)
+    if loaded.layout == "reasoning":
+        kinds = Counter(sample.direction for sample in (*loaded.train, *loaded.test))
+        loaded.notes.append(f"{kinds['forward']} original and {kinds['inverse']} flipped rows")
     loaded.notes += _repeated(loaded.train)
 
 
