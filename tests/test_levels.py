@@ -22,10 +22,10 @@ MAY_IMPORT = {
     "dynamics": ("models", "worlds", "tasks", "store", "execution.worker"),
     "training": ("models", "tasks", "store", "execution.worker", "execution.machine"),
     "study": ("worlds", "execution", "store", "training.__init__"),
-    "analysis": ("study", "figures", "worlds", "store", "tasks"),
+    "analysis": ("study", "figures", "worlds", "store", "tasks", "execution.sheet", "execution.terminal"),
     "programs": ("training", "dynamics", "models", "worlds", "tasks", "store", "execution.worker"),
     "__init__": ("analysis", "figures", "study", "worlds", "store", "tasks"),
-    "run": ("study", "execution", "store"),
+    "run": ("analysis", "study", "execution", "store"),
     "data": ("study", "worlds", "store", "models.folder"),
     "readme": ("analysis", "study", "store"),
 }

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mmrc_helpers.analysis import accuracy, reversal
+from mmrc_helpers.analysis import accuracy, reversal, scores
 from mmrc_helpers.analysis.evidence import Axes, Evidence, Verdict
+from mmrc_helpers.analysis.intervals import Estimate
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Finding:
     version: of its rules, raised when the same answers may get another verdict; the marks of reports and
     verdict.json hold it. axes: the facets that span its cells. controls: control → the result of it that
     would refute the verdict. table: everything in numbers. figures: name → what the verb plot_NAME shows.
+    asked: the answers that it is about, with `cell`. measure: what is read from those of one cell.
     """
 
     version: int
@@ -26,6 +28,8 @@ class Finding:
     controls: Mapping[str, str]
     table: Callable[[Evidence], pd.DataFrame]
     figures: Mapping[str, Callable[[Evidence], Figure | str]] = field(default_factory=dict)
+    asked: Callable[[Evidence], pd.DataFrame] = accuracy.asked
+    measure: Callable[[pd.DataFrame], Estimate] = scores.accuracy
 
 
 FINDINGS: dict[str, Finding] = {
@@ -43,6 +47,8 @@ FINDINGS: dict[str, Finding] = {
             "taught both ways": "below 90 %: the cell cannot be learned, and its chance is no curse",
         },
         table=reversal.tables.everything,
+        asked=reversal.cells.asked,
+        measure=reversal.cells.measure,
         figures={
             "scores": reversal.plots.plot_scores,
             "gates": reversal.plots.plot_gates,

@@ -19,11 +19,9 @@ KEYS = ["variant", "population", "condition"]
 def contrasts(evidence: Evidence, found: cells.Split | None = None) -> pd.DataFrame:
     """Novel people: every variant against the untrained one, and the one that is read against the one beside
     it, cell by cell; see `pairs.contrasts`."""
-    found = cells.split(evidence.answers) if found is None else found
     untrained, read, beside = evidence.untrained, *(evidence.report.get(p, "") for p in ("read", "beside"))
-    asked = [cell.rows for variant in evidence.variants for cell in cells.of(found, variant).values()]
     compared = [(variant, untrained) for variant in evidence.variants if variant != untrained]
-    return pairs.contrasts(pd.concat(asked), [*compared, (read, beside)], ["cell"], cells.measure)
+    return pairs.contrasts(cells.asked(evidence, found), [*compared, (read, beside)], ["cell"], cells.measure)
 
 
 def judges(evidence: Evidence) -> pd.DataFrame:
