@@ -278,10 +278,12 @@ def plot_alignment(run):
 def verdict(study):
     """Table of the study's verdict and its reasons; also written to verdict.json beside the report."""
     from mmrc_helpers.analysis import reading
-    from mmrc_helpers.store import files, folders
+    from mmrc_helpers.store import crates, files, folders
 
     finding = reading.finding_of(study)
     found = finding.verdict(reading.evidence(study))
+    if crates.imported():  # which is only read
+        return reading.verdict_table(study, found)
     folder = folders.study_folder(study.name)
     files.make_folder(folder)
     content = {"study": study.name, "question": study.question, "expected": study.expected, **found.as_dict()}
@@ -310,17 +312,19 @@ def show_provenance(opened):
 
 
 def _figure(opened, name: str, draw, *tables):
-    """The figure `draw(*tables)` as the notebook shows it; saved for print in the run's or study's folder. Or
-    the sentence that `draw` gives in its place."""
+    """The figure `draw(*tables)` as the notebook shows it; saved for print in the run's or study's folder,
+    unless that was imported. Or the sentence that `draw` gives in its place."""
     from mmrc_helpers.analysis import reading
     from mmrc_helpers.figures import export, style
+    from mmrc_helpers.store import crates
 
     with style.style("screen"):
         figure = draw(*tables)
         if isinstance(figure, str):
             return _note(figure)
         shown = style.image(figure)
-    export.save(lambda: draw(*tables), reading.figures_folder(opened), name)
+    if not crates.imported():
+        export.save(lambda: draw(*tables), reading.figures_folder(opened), name)
     return shown
 
 

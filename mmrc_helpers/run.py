@@ -28,7 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.params_folder = options.params_folder or studies_folder()
             if options.study is not None:
                 return _about_one(options)
-            return _about_all(options) or parser.error("name a study, or what to do with all of them: --list")
+            if (status := _about_all(options)) is None:
+                parser.error("name a study, or what to do with all of them, such as --list")
+            return status
     except UserError as error:
         print(terminal.fitted(f"error: {error}", sys.stderr), file=sys.stderr)
         return 2
