@@ -141,7 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     look.add_argument("--plan", action="store_true", help="only say what memory each stage needs")
     look.add_argument("--report", action="store_true", help="only write the report, if every run is there")
     look.add_argument("--verify", action="store_true", help="ask some questions again; recompute the verdict")
-    look.add_argument("--sample", type=int, default=128, help="with --verify: about how many, of each run")
+    look.add_argument("--sample", type=int, default=128, help="with --verify: of each run; 0: all")
     look.add_argument("--export", type=Path, metavar="FILE.zip", help="pack a finished study for elsewhere")
     look.add_argument("--with-weights", action="store_true", help="with --export: the trained models as well")
     all_of_them = parser.add_argument_group("all studies, in place of STUDY")

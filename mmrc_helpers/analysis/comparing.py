@@ -11,7 +11,7 @@ import pandas as pd
 from mmrc_helpers.analysis import FINDINGS, Finding, cells, reading, scores
 from mmrc_helpers.errors import UserError, check_known, show
 from mmrc_helpers.execution import sheet, terminal
-from mmrc_helpers.store import files, folders
+from mmrc_helpers.store import crates, files, folders
 from mmrc_helpers.study.runs import Study, load_study
 
 Side = tuple[Study, str]  # a study, and one variant of it or ""
@@ -169,6 +169,8 @@ def say(one: Side, other: Side) -> None:
     tables = [table for table in (values(found), differing(found)) if table[1]]
     print("\n".join([*legend, "", "\n\n".join(terminal.table(*table) for table in tables), ""]))
     print("\n".join(terminal.paragraph(note) for note in found.notes))
+    if crates.imported():  # which is only read
+        return
     parts = [f"<p>{'<br>'.join(map(escape, legend))}</p>"]
     parts += [sheet.table(*table) for table in tables] + [f"<p>{escape(note)}</p>" for note in found.notes]
     title = f"{found.names[0]} and {found.names[1]}"

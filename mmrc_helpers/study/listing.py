@@ -112,8 +112,10 @@ def write_index(params_folder: Path) -> Path:
 
 
 def can_write_index() -> bool:
-    """Whether the page may be written here: a reader of somebody else's artifacts only looks."""
+    """Whether the page may be written here: who reads imported artifacts, or somebody else's, only looks."""
     folder = folders.study_folder("any").parent
+    if crates.imported():
+        return False
     return folder.is_dir() and os.access(folder, os.W_OK) and os.access(folder.parent, os.W_OK)
 
 

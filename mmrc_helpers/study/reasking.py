@@ -44,7 +44,12 @@ def verify(runs: Sequence[Run], sample: int, echo: Callable[..., None] = print) 
         for _, _, stage in stages.eval_stages(run):
             if stage.folder not in asked and folders.is_complete(stage.folder):
                 asked.add(stage.folder)
-                found = ask_again(stage, run, sample, echo)
+                try:
+                    found = ask_again(stage, run, sample, echo)
+                except launch.StageFailed as error:
+                    echo(f"{run.name}: {error}")
+                    agrees = False
+                    continue
                 echo(terminal.paragraph(told(found), "  ", f"{run.name}: "))
                 agrees &= not found.differing
     return agrees

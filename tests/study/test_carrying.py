@@ -128,10 +128,10 @@ def test_weights_are_packed_only_when_they_are_asked_for(home, tmp_path):
             made = [
                 json.loads(crate.read(of)) for of in names[name] if of.startswith("train/") and "/made" in of
             ]
-        assert all(set(of.get("left_out", {})) == ({"model/model.safetensors"} if name == "without" else set())
-                   for of in made)  # fmt: skip
-    left = {name for name in names["with"] - names["without"]}
-    assert left and all(name.endswith("/model/model.safetensors") for name in left)
+        left = {"model/model.safetensors"} if name == "without" else set()
+        assert made and all(set(of.get("left_out", {})) == left for of in made)
+    weights = names["with"] - names["without"]
+    assert weights and all(name.endswith("/model/model.safetensors") for name in weights)
 
 
 def test_a_study_that_is_not_finished_is_not_exported(home, tmp_path, capsys):
