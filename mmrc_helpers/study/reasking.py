@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmrc_helpers.errors import raise_all
 from mmrc_helpers.execution import launch, terminal
 from mmrc_helpers.execution.machine import for_stage
 from mmrc_helpers.execution.notebooks import private_folder
@@ -32,14 +33,12 @@ class Agreement:
 
 def verify(runs: Sequence[Run], sample: int, echo: Callable[..., None] = print) -> bool:
     """Checks every stage of the runs against its sums, asks about `sample` questions of each evaluation again
-    and says what agrees. Returns whether nothing disagrees."""
+    and says what agrees. Returns whether nothing disagrees. Raises UserError if a file is not as written."""
     needed = {stage.folder: stage for run in runs for stage in stages.stages_of(run)}
     made = [folder for folder in needed if folders.is_complete(folder)]
-    damaged = [problem for folder in made for problem in folders.damage(folder)]
-    for problem in damaged:
-        echo(terminal.paragraph(problem, "  ", "damaged: "))
-    echo(f"{len(made)} of {len(needed)} stages are made, {len(damaged)} of their files are not as written")
-    agrees, asked = not damaged, set()
+    raise_all(problem for folder in made for problem in folders.damage(folder))
+    echo(f"{len(made)} of {len(needed)} stages are made, and all their files are as written")
+    agrees, asked = True, set()
     for run in runs:
         for _, _, stage in stages.eval_stages(run):
             if stage.folder not in asked and folders.is_complete(stage.folder):

@@ -87,7 +87,7 @@ def test_it_is_listed_verified_and_compared(elsewhere, capsys):
     )  # what it brought, and no other
     assert run.main(["--check"]) == 0
     assert " 0 problems" in capsys.readouterr().out
-    assert run.main(["finished", "--verify"]) == 0
+    assert run.main(["finished", "--variant", "forward", "--verify"]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "answers asked again: the weights of train/" in said and "were left out of the export" in said
     assert "the verdict and its " in said
