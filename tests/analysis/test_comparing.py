@@ -106,4 +106,4 @@ def test_it_is_printed_in_80_columns_and_written_as_a_page(params, capsys):
     page = Path(last.removeprefix("as a page: "))
     text = page.read_text("utf-8")
     assert page.name == "compare-finished-larger.html" and "world.facts.novel" in text
-    assert "//" not in text and "<script" not in text and text.count("<table>") == 2
+    assert "://" not in text and "<script" not in text and text.count("<table>") == 2

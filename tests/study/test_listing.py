@@ -97,7 +97,7 @@ def test_the_page_links_what_is_there_shows_markup_as_text_and_loads_nothing(par
     assert "mini/answers.html" not in text
     assert "&lt;b&gt;this&lt;/b&gt;" in text and "better &amp; better" in text
     assert text.count("<img ") == 1 and 'src="data:image/png;base64,' in text and 'width="640"' in text
-    assert "//" not in text and "<script" not in text
+    assert "://" not in text and "<script" not in text
     assert text.index("<h2>mini</h2>") < text.index("<h2>reversal</h2>")  # results come first
 
 
