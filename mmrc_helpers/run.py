@@ -26,11 +26,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with disk.writing_into(files.artifacts_root()), yaml_files.reading_once():
             options.params_folder = options.params_folder or studies_folder()
-            if options.study is not None:
-                return _about_one(options)
-            if (status := _about_all(options)) is None:
+            if (status := _about_all(options)) is not None:
+                return status
+            if options.study is None:
                 parser.error("name a study, or what to do with all of them, such as --list")
-            return status
+            return _about_one(options)
     except UserError as error:
         print(terminal.fitted(f"error: {error}", sys.stderr), file=sys.stderr)
         return 2
