@@ -166,13 +166,15 @@ def say(one: Side, other: Side) -> None:
     """Prints the comparison in 80 columns and writes it as a page beside the studies."""
     found = compare(one, other)
     legend = [f"{n}: {name}" for n, name in enumerate(found.names, 1)]
-    tables = [table for table in (values(found), differing(found)) if table[1]]
-    print("\n".join([*legend, "", "\n\n".join(terminal.table(*table) for table in tables), ""]))
+    tables = {"What was answered": values(found), "Parameters that differ": differing(found)}
+    tables = {title: table for title, table in tables.items() if table[1]}
+    print("\n".join([*legend, "", "\n\n".join(terminal.table(*table) for table in tables.values()), ""]))
     print("\n".join(terminal.paragraph(note) for note in found.notes))
     if crates.imported():  # which is only read
         return
     parts = [f"<p>{'<br>'.join(map(escape, legend))}</p>"]
-    parts += [sheet.table(*table) for table in tables] + [f"<p>{escape(note)}</p>" for note in found.notes]
+    parts += [sheet.table(title, *table) for title, table in tables.items()]
+    parts += [f"<p>{escape(note)}</p>" for note in found.notes]
     title = f"{found.names[0]} and {found.names[1]}"
     name = "-".join(name.replace(":", ".") for name in found.names)
     page = folders.study_folder(f"compare-{name}.html")

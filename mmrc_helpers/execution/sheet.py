@@ -45,15 +45,16 @@ def page(title: str, body: str) -> str:
 """
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table whose first column names its rows."""
+def table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table below its title; its first column names the rows."""
     heads = "".join(f"<th scope=col>{escape(cell)}</th>" for cell in head)
     lines = [
         f"<tr><th scope=row>{escape(first)}</th>{''.join(f'<td>{escape(cell)}</td>' for cell in rest)}</tr>"
         for first, *rest in rows
     ]
     whole = f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
-    return f'<div class="wide" role="region" aria-label="table" tabindex="0">{whole}</div>'
+    region = f'<div class="wide" role="region" aria-label="{escape(title)}" tabindex="0">'
+    return f"<h2>{escape(title)}</h2>{region}{whole}</div>"
 
 
 def thumbnail(path: Path, alt: str) -> str:
