@@ -93,11 +93,10 @@ def run_study(study: Study, runs: Sequence[Run], notebooks: Path = NOTEBOOKS) ->
     for run in runs:
         failures += _execute(folders.run_folder(run.study, run.name), jobs[run.name])
     missing = [run for run in study.runs if not all(job.is_current() for job in jobs[run.name])]
-    told = report.is_current()
     if not missing:
         failures += _execute(folder, [report])
     _write_index(study, jobs, report)
-    if not told and report.is_current():
+    if report.is_current() and listing.is_behind(report.mark_file):
         listing.write_index(study.path.parent)
     for failure in failures:
         print(terminal.fitted(f"\nFAILED {failure.job.name}: {failure.message}", sys.stdout))

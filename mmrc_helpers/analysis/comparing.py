@@ -179,7 +179,8 @@ def say(one: Side, other: Side) -> None:
     name = "-".join(name.replace(":", ".") for name in found.names)
     page = folders.study_folder(f"compare-{name}.html")
     files.make_folder(page.parent)
-    print(f"as a page: {show(sheet.write(page, sheet.page(title, ''.join(parts))))}")
+    files.write_text(page, sheet.page(title, "".join(parts)))
+    print(f"as a page: {show(page)}")
 
 
 def values(of: Comparison) -> tuple[list[str], list[list[str]]]:

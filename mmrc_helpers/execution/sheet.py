@@ -7,7 +7,6 @@ from html import escape
 from pathlib import Path
 
 from mmrc_helpers.execution.pages import TEMPLATES
-from mmrc_helpers.store import files
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 STYLE = """
@@ -72,10 +71,3 @@ def thumbnail(path: Path, alt: str) -> str:
     source = base64.b64encode(buffer.getvalue()).decode()
     size = f'width="{small.width}" height="{small.height}"'
     return f'<img src="data:image/png;base64,{source}" {size} alt="{escape(alt)}">'
-
-
-def write(path: Path, html: str) -> Path:
-    """Writes a page unless it is there already, so that who only reads need not be able to write."""
-    if not path.is_file() or path.read_text(encoding="utf-8") != html:
-        files.write_text(path, html)
-    return path

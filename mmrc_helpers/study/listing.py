@@ -108,7 +108,14 @@ def write_index(params_folder: Path) -> Path:
     folder = folders.study_folder("any").parent
     files.make_folder(folder)
     with folders.claim(folder):
-        return sheet.write(folder / "index.html", _page(entries(params_folder), folder))
+        files.write_text(folder / "index.html", _page(entries(params_folder), folder))
+    return folder / "index.html"
+
+
+def is_behind(mark: Path) -> bool:
+    """Whether the page is older than this mark of a report, or missing, and may be written here."""
+    page = folders.study_folder("index.html")
+    return can_write_index() and not (page.is_file() and page.stat().st_mtime_ns >= mark.stat().st_mtime_ns)
 
 
 def can_write_index() -> bool:

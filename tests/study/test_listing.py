@@ -1,6 +1,7 @@
 """The index of studies: what there is at a glance, in 80 columns and as a page, and computing nothing."""
 
 import multiprocessing
+import os
 import re
 from pathlib import Path
 
@@ -116,10 +117,19 @@ def test_studies_that_end_together_leave_one_whole_page(params):
     assert (folder / "index.html").read_text().endswith("</html>\n")
 
 
-def test_an_unchanged_page_is_not_written_again(params):
+def test_a_page_that_is_older_than_a_report_is_behind_it(params):
+    mark = report() / "report.json"
+    files.write_json(mark, {})
+    assert listing.is_behind(mark)
     page = listing.write_index(params)
-    written = page.stat().st_mtime_ns
-    assert listing.write_index(params).stat().st_mtime_ns == written
+    assert not listing.is_behind(mark)
+    os.utime(page, (1, 1))
+    assert listing.is_behind(mark)
+    page.parent.chmod(0o555)
+    try:
+        assert listing.is_behind(mark) == (os.geteuid() == 0)  # who only reads need not write it; root may
+    finally:
+        page.parent.chmod(0o755)
 
 
 def test_a_damaged_figure_is_left_out(params):
