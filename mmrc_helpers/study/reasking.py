@@ -2,6 +2,7 @@
 same batches, and compared row by row. On the same machine all digits are the same; elsewhere they are close.
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,13 @@ class Agreement:
     why: str = ""
 
 
-def verify(runs: Sequence[Run], sample: int, echo: Callable[..., None] = print) -> bool:
+def _say(text: str, end: str = "\n") -> None:
+    """Prints; what is to be written over only on a terminal."""
+    if end == "\n" or sys.stdout.isatty():
+        print(text, end=end, flush=True)
+
+
+def verify(runs: Sequence[Run], sample: int, echo: Callable[..., None] = _say) -> bool:
     """Checks every stage of the runs against its sums, asks about `sample` questions of each evaluation again
     and says what agrees. Returns whether nothing disagrees. Raises UserError if a file is not as written."""
     needed = {stage.folder: stage for run in runs for stage in stages.stages_of(run)}
@@ -43,6 +50,7 @@ def verify(runs: Sequence[Run], sample: int, echo: Callable[..., None] = print) 
         for _, _, stage in stages.eval_stages(run):
             if stage.folder not in asked and folders.is_complete(stage.folder):
                 asked.add(stage.folder)
+                echo(f"asking {run.name} again")
                 try:
                     found = ask_again(stage, run, sample, echo)
                 except launch.StageFailed as error:
