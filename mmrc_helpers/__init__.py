@@ -286,19 +286,20 @@ def verdict(study):
     verdict.json beside the report."""
     from mmrc_helpers.analysis import reading
     from mmrc_helpers.figures import sheets
-    from mmrc_helpers.store import files, folders
+    from mmrc_helpers.store import crates, files, folders
 
     finding = reading.finding_of(study)
     found = finding.verdict(reading.evidence(study))
-    folder = folders.study_folder(study.name)
-    files.make_folder(folder)
-    content = {"study": study.name, "question": study.question, "expected": study.expected, **found.as_dict()}
-    more = {
-        "finding": study.report["finding"],
-        "version": finding.version,
-        "missing_runs": reading.missing(study),
-    }
-    files.write_json(folder / "verdict.json", content | more)
+    if not crates.imported():  # which is only read
+        folder = folders.study_folder(study.name)
+        files.make_folder(folder)
+        texts = {"study": study.name, "question": study.question, "expected": study.expected}
+        more = {
+            "finding": study.report["finding"],
+            "version": finding.version,
+            "missing_runs": reading.missing(study),
+        }
+        files.write_json(folder / "verdict.json", texts | found.as_dict() | more)
     told = (f"{found.verdict[:1].upper()}{found.verdict[1:]}.", found.sentence)
     return _html(sheets.verdict(told, reading.verdict_table(study, found)))
 
@@ -321,17 +322,19 @@ def show_provenance(opened):
 
 
 def _figure(opened, name: str, draw, *tables):
-    """The figure `draw(*tables)` as the notebook shows it; saved for print in the run's or study's folder. Or
-    the sentence that `draw` gives in its place."""
+    """The figure `draw(*tables)` as the notebook shows it; saved for print in the run's or study's folder,
+    unless that was imported. Or the sentence that `draw` gives in its place."""
     from mmrc_helpers.analysis import reading
     from mmrc_helpers.figures import export, style
+    from mmrc_helpers.store import crates
 
     with style.style("screen"):
         figure = draw(*tables)
         if isinstance(figure, str):
             return _note(figure)
         shown = style.image(figure, name)
-    export.save(lambda: draw(*tables), reading.figures_folder(opened), name)
+    if not crates.imported():
+        export.save(lambda: draw(*tables), reading.figures_folder(opened), name)
     return shown
 
 

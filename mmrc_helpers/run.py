@@ -6,26 +6,16 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 from mmrc_helpers.errors import UserError, check_known, listed, show
-from mmrc_helpers.execution import cluster, lanes, machine, surroundings
-from mmrc_helpers.execution.notebooks import Failure, Job, execute_all, job_of
-from mmrc_helpers.store import disk, files, folders
-from mmrc_helpers.store.keys import content_key, plain
-from mmrc_helpers.study import rehearsal, stages, upkeep, yaml_files
-from mmrc_helpers.study.runs import PARAMS_FOLDER, Run, Study, load_study
-
-NOTEBOOKS = files.REPOSITORY / "notebooks"
-OF_A_RUN = {  # a notebook of a run → the kinds of stages that it makes or shows
-    "01_data": ("data",),
-    "02_train": ("data", "train"),
-    "03_evaluate": ("data", "train", "eval"),
-    "04_dynamics": ("data", "train", "dynamics"),
-}
-OF_A_STUDY = "05_report_{}"  # one per finding
-ANALYSIS = files.REPOSITORY / "mmrc_helpers" / "analysis"  # what tables and verdicts are computed by
+from mmrc_helpers.execution import cluster, lanes, machine, surroundings, terminal
+from mmrc_helpers.execution.notebooks import Failure, Job, execute_all
+from mmrc_helpers.store import crates, disk, files, folders
+from mmrc_helpers.study import carrying, listing, reasking, rehearsal, stages, upkeep, yaml_files
+from mmrc_helpers.study.jobs import argument_of, jobs_of_run, report_job
+from mmrc_helpers.study.runs import NOTEBOOKS, Run, Study, load_study, studies_folder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,31 +26,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         with disk.writing_into(files.artifacts_root()), yaml_files.reading_once():
-            if options.check:
-                return upkeep.check(options.params_folder)
-            if options.clean:
-                return upkeep.clean(options.params_folder, options.yes)
+            options.params_folder = options.params_folder or studies_folder()
+            if (status := _about_all(options)) is not None:
+                return status
             if options.study is None:
-                parser.error("name a study, or give --check or --clean")
-            study = load_study(options.study, options.params_folder)
-            runs = _chosen(study, options.variant, options.seed)
-            upkeep.check_owner(folders.study_folder(study.name), _study_argument(study))
-            if options.dry_run:
-                return _say_plan(study, runs, options.notebooks)
-            if options.plan:
-                return _say_memory(runs)
-            if options.debug:
-                return rehearsal.rehearse(runs)
-            if options.report:
-                return run_study(study, [], options.notebooks)
-            if options.redo:
-                _forget(options.redo, study, runs, options.notebooks)
-            stages.check_models(runs)
-            if cluster.is_wanted(runs[0].params["machine"]):
-                return _submit(study, runs, options)
-            return run_study(study, runs, options.notebooks)
+                parser.error("name a study, or what to do with all of them, such as --list")
+            return _about_one(options)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(terminal.fitted(f"error: {error}", sys.stderr), file=sys.stderr)
         return 2
     except KeyboardInterrupt as asked:
         print("\ninterrupted; the same command goes on from here", file=sys.stderr)
@@ -71,24 +44,68 @@ def _interrupt(number: int, frame) -> None:
     raise KeyboardInterrupt(number)
 
 
+def _about_all(options: argparse.Namespace) -> int | None:
+    """What is asked of all studies, or of files; None if nothing is."""
+    if options.check:
+        return upkeep.check(options.params_folder)
+    if options.clean:
+        return upkeep.clean(options.params_folder, options.yes)
+    if options.list:
+        return listing.say(options.params_folder)
+    if options.compare:
+        return _compare(*options.compare, options.params_folder)
+    if options.import_file:
+        return carrying.import_file(options.import_file)
+    return None
+
+
+def _about_one(options: argparse.Namespace) -> int:
+    """Runs a study, or what else is asked of it."""
+    study = load_study(options.study, options.params_folder)
+    runs = _chosen(study, options.variant, options.seed)
+    if options.verify:
+        return _verify(study, runs, options.sample)
+    if options.export:
+        return carrying.export(study, options.export, options.with_weights)
+    upkeep.check_owner(folders.study_folder(study.name), argument_of(study))
+    if options.dry_run:
+        return _say_plan(study, runs, options.notebooks)
+    if options.plan:
+        return _say_memory(runs)
+    crates.refuse_if_imported(f"{study.name} is not run here")
+    if options.debug:
+        return rehearsal.rehearse(runs)
+    if options.report:
+        return run_study(study, [], options.notebooks)
+    if options.redo:
+        _forget(options.redo, study, runs, options.notebooks)
+    stages.check_models(runs)
+    if cluster.is_wanted(runs[0].params["machine"]):
+        return _submit(study, runs, options)
+    return run_study(study, runs, options.notebooks)
+
+
 def run_study(study: Study, runs: Sequence[Run], notebooks: Path = NOTEBOOKS) -> int:
     """Executes what is not current, run by run, then the report if every run of the study is there. A failure
     ends its run but not the others. Study files and notebooks are read once, at the start. Returns the exit
     status."""
     began, failures, given = time.monotonic(), [], stages.sums_of_files(study.runs)
-    jobs = {run.name: _jobs_of_run(study, run, notebooks) for run in study.runs}
-    report = _report_job(study, notebooks)
+    jobs = {run.name: jobs_of_run(study, run, notebooks) for run in study.runs}
+    report = report_job(study, notebooks)
     folder = folders.study_folder(study.name)
-    upkeep.note_owner(folder, _study_argument(study))
+    upkeep.note_owner(folder, argument_of(study))
     failures += _execute_runs(runs, jobs)
     missing = [run for run in study.runs if not all(job.is_current() for job in jobs[run.name])]
     if not missing:
         failures += _execute(folder, [report])
     _write_index(study, jobs, report)
+    if report.is_current() and listing.is_behind(report.mark_file):
+        listing.write_index(study.path.parent)
     for failure in failures:
-        print(f"\nFAILED {failure.job.name}: {failure.message}")
+        print(terminal.fitted(f"\nFAILED {failure.job.name}: {failure.message}", sys.stdout))
     if missing:
-        print(f"\nthe report waits for {listed(run.name for run in missing)}")
+        said = f"\nthe report waits for {listed(run.name for run in missing)}"
+        print(terminal.fitted(said, sys.stdout))
     elif not failures:
         _say_verdict(study, report.page)
     read = {job.source: job for own in (*jobs.values(), [report]) for job in own}
@@ -147,14 +164,23 @@ def _parser() -> argparse.ArgumentParser:
         choices=(*stages.PROGRAMS, "notebooks", "report"),
         help="make these stages and what is made from them again, or execute notebooks again",
     )
-    parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
-    parser.add_argument("--plan", action="store_true", help="only say what memory each stage needs")
-    parser.add_argument("--debug", action="store_true", help="two steps of every phase, and nothing is kept")
-    parser.add_argument("--report", action="store_true", help="only write the report, if every run is there")
-    parser.add_argument("--check", action="store_true", help="verify all artifacts; list what no study uses")
-    parser.add_argument("--clean", action="store_true", help="show what no study uses, ask, and remove it")
-    parser.add_argument("--yes", action="store_true", help="with --clean: remove without asking")
-    parser.add_argument("--params-folder", type=Path, default=PARAMS_FOLDER, help="where the studies are")
+    look = parser.add_argument_group("look at a study, check it, hand it on")
+    look.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    look.add_argument("--plan", action="store_true", help="only say what memory each stage needs")
+    look.add_argument("--debug", action="store_true", help="two steps of every phase, and nothing is kept")
+    look.add_argument("--report", action="store_true", help="only write the report, if every run is there")
+    look.add_argument("--verify", action="store_true", help="ask some questions again; recompute the verdict")
+    look.add_argument("--sample", type=int, default=128, help="with --verify: of each run; 0: all")
+    look.add_argument("--export", type=Path, metavar="FILE.zip", help="pack a finished study for elsewhere")
+    look.add_argument("--with-weights", action="store_true", help="with --export: the trained models as well")
+    all_of_them = parser.add_argument_group("all studies, in place of STUDY")
+    all_of_them.add_argument("--list", action="store_true", help="what each asks, costs, has and found")
+    all_of_them.add_argument("--compare", nargs=2, metavar=("A", "B"), help="two, or two STUDY:VARIANT")
+    all_of_them.add_argument("--import", type=Path, metavar="FILE.zip", dest="import_file", help="to be read")
+    all_of_them.add_argument("--check", action="store_true", help="verify artifacts; list what no study uses")
+    all_of_them.add_argument("--clean", action="store_true", help="show what no study uses, ask, remove it")
+    all_of_them.add_argument("--yes", action="store_true", help="with --clean: remove without asking")
+    parser.add_argument("--params-folder", type=Path, help="where the studies are")
     parser.add_argument("--notebooks", type=Path, default=NOTEBOOKS, help="where the notebooks are")
     return parser
 
@@ -168,52 +194,13 @@ def _chosen(study: Study, variant: str | None, seed: int | None) -> list[Run]:
     return [run for run in runs if seed in (None, run.seed)]
 
 
-def _jobs_of_run(study: Study, run: Run, notebooks: Path) -> list[Job]:
-    parameters = {"study": _study_argument(study), "variant": run.variant, "seed": run.seed}
-    hashed = {key: value for key, value in run.params.items() if key not in ("machine", "train")}
-    params, made, jobs = content_key("run", 1, hashed, []), stages.stages_of(run), []
-    for name, kinds in OF_A_RUN.items():
-        source = notebooks / f"{name}.ipynb"
-        if source.exists():
-            shown = [_relative(stage.folder) for stage in made if stage.kind in kinds]
-            mark = {"parameters": parameters, "params": params, "stages": shown}
-            mark |= {"analysis": _sum_of(ANALYSIS)} if "eval" in kinds or "dynamics" in kinds else {}
-            jobs.append(
-                job_of(source, folders.run_folder(run.study, run.name) / source.name, parameters, mark)
-            )
-    return jobs
-
-
-def _report_job(study: Study, notebooks: Path) -> Job:
-    parameters = {"study": _study_argument(study)}
-    texts = {"question": study.question, "expected": study.expected, "cost": study.cost}
-    mark = {
-        "parameters": parameters,
-        "study": {**texts, **plain(study.report)},
-        "analysis": _sum_of(ANALYSIS),
-        "runs": [run.name for run in study.runs],
-        "stages": [_relative(stage.folder) for run in study.runs for stage in stages.stages_of(run)],
-    }
-    output = folders.study_folder(study.name) / "report.ipynb"
-    return job_of(notebooks / f"{OF_A_STUDY.format(study.report['finding'])}.ipynb", output, parameters, mark)
-
-
-@cache
-def _sum_of(folder: Path) -> str:
-    """One sum for the code below a folder: a table or a verdict by another code is no longer current."""
-    sums = {str(path.relative_to(folder)): disk.checksum(path) for path in sorted(folder.rglob("*.py"))}
-    return content_key("code", 1, sums, [])
-
-
 def _forget(what: str, study: Study, runs: Sequence[Run], notebooks: Path) -> None:
     """Forgets stages of this kind and what is made from them, or the marks of notebooks."""
     if what in ("notebooks", "report"):
         jobs = (
-            [job for run in runs for job in _jobs_of_run(study, run, notebooks)]
-            if what == "notebooks"
-            else []
+            [job for run in runs for job in jobs_of_run(study, run, notebooks)] if what == "notebooks" else []
         )
-        for job in (*jobs, _report_job(study, notebooks)):
+        for job in (*jobs, report_job(study, notebooks)):
             job.mark_file.unlink(missing_ok=True)
         return
     forgotten = set()
@@ -233,13 +220,13 @@ def _say_plan(study: Study, runs: Sequence[Run], notebooks: Path) -> int:
         if state == "to copy" and not folders.is_in_repository(base.folder):
             state = "to make"
             print(f"{base.announcement}{folders.lost_advice(base.folder)}")
-        print(f"  {state}  {_relative(base.folder)}")
+        print(f"  {state}  {base.relative}")
     for run in runs:
         print(f"{run.variant}, seed {run.seed}")
         for stage in stages.stages_of(run):
             state = "there  " if folders.is_complete(stage.folder) else "to make"
-            print(f"  {state}  {_relative(stage.folder)}")
-        for job in _jobs_of_run(study, run, notebooks):
+            print(f"  {state}  {stage.relative}")
+        for job in jobs_of_run(study, run, notebooks):
             print(f"  {'current' if job.is_current() else 'to run '}  {job.name}")
     return 0
 
@@ -255,9 +242,27 @@ def _say_memory(runs: Sequence[Run]) -> int:
     return 0
 
 
+def _verify(study: Study, runs: Sequence[Run], sample: int) -> int:
+    """Asks a sample again and recomputes the verdict. Returns 1 if something disagrees."""
+    from mmrc_helpers.analysis import recomputing
+
+    agrees = reasking.verify(runs, sample)
+    found = recomputing.recompute(study)
+    for line in recomputing.told(found):
+        print(terminal.paragraph(line, "  ", ""))
+    return int(not agrees or bool(found.differing))
+
+
+def _compare(one: str, other: str, params_folder: Path) -> int:
+    from mmrc_helpers.analysis import comparing
+
+    comparing.say(*(comparing.side(name, params_folder) for name in (one, other)))
+    return 0
+
+
 def _submit(study: Study, runs: Sequence[Run], options: argparse.Namespace) -> int:
     """Hands the runs to the cluster. What a job is told is what this command was told."""
-    command = [sys.executable, "-m", "mmrc_helpers.run", _study_argument(study)]
+    command = [sys.executable, "-m", "mmrc_helpers.run", argument_of(study)]
     folders_told = ["--params-folder", str(options.params_folder), "--notebooks", str(options.notebooks)]
     cluster.submit(study.name, runs, [*command, *folders_told], echo=print)
     return 0
@@ -282,20 +287,9 @@ def _say_verdict(study: Study, page: Path) -> None:
     path = folders.study_folder(study.name) / "verdict.json"
     if path.exists():
         verdict = files.read_json(path)
-        print(f"\nverdict: {verdict['verdict']}")
-        for reason in verdict["reasons"]:
-            print(f"  {reason}")
+        said = "\n".join([f"\nverdict: {verdict['verdict']}", *(f"  {of}" for of in verdict["reasons"])])
+        print(terminal.fitted(said, sys.stdout))
     print(f"report: {show(page)}")
-
-
-def _study_argument(study: Study) -> str:
-    """How a notebook opens the study: by name, or by file if it is not one of the repository's."""
-    own = study.path.resolve().parent == PARAMS_FOLDER.resolve()
-    return study.name if own else str(study.path.resolve())
-
-
-def _relative(folder: Path) -> str:
-    return str(folder.relative_to(files.artifacts_root()))
 
 
 if __name__ == "__main__":

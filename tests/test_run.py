@@ -123,6 +123,16 @@ def test_a_study_is_executed_rendered_and_judged_once(place, capfd):
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 
+def test_the_index_of_all_studies_follows_every_report_even_if_it_was_lost(place):
+    write_study(place, "a: {}")
+    index = place / "artifacts" / "studies" / "index.html"
+    assert run.main(command(place)) == 0
+    assert 'href="mini/report.html"' in index.read_text("utf-8")
+    index.unlink()  # as if the runner had been killed right before it wrote it
+    assert run.main(command(place)) == 0
+    assert 'href="mini/report.html"' in index.read_text("utf-8") and executed(place) == ["a-s0"]
+
+
 def test_a_failing_run_does_not_stop_the_others(place, capfd):
     write_study(place, "raises: {}, dies: {}, blames: {}, good: {}")
     assert run.main(command(place)) == 1

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mmrc_helpers.analysis import accuracy, reasoning, reversal
+from mmrc_helpers.analysis import accuracy, reasoning, reversal, scores
 from mmrc_helpers.analysis.evidence import Axes, Evidence, Verdict
+from mmrc_helpers.analysis.intervals import Estimate
 
 # What is drawn of any world; notebooks of a run ask every finding for these.
 OF_ANY_WORLD: dict[str, Callable[[Evidence], Figure | str]] = {
@@ -28,7 +29,8 @@ class Finding:
     version: of its rules, raised when the same answers may get another verdict; the marks of reports and
     verdict.json hold it. axes: the facets that span its cells. controls: control → the result of it that
     would refute the verdict. table: everything in numbers. figures: name → what the verb plot_NAME shows; all
-    of `OF_ANY_WORLD` unless it draws its own.
+    of `OF_ANY_WORLD` unless it draws its own. asked: the answers that it is about, with `cell`. measure: what
+    is read from those of one cell.
     """
 
     version: int
@@ -37,6 +39,8 @@ class Finding:
     controls: Mapping[str, str]
     table: Callable[[Evidence], pd.DataFrame]
     figures: Mapping[str, Callable[[Evidence], Figure | str]] = field(default_factory=OF_ANY_WORLD.copy)
+    asked: Callable[[Evidence], pd.DataFrame] = accuracy.asked
+    measure: Callable[[pd.DataFrame], Estimate] = scores.accuracy
 
 
 FINDINGS: dict[str, Finding] = {
@@ -54,6 +58,8 @@ FINDINGS: dict[str, Finding] = {
             "taught both ways": "below 90 %: the cell cannot be learned, and its chance is no curse",
         },
         table=reversal.tables.everything,
+        asked=reversal.cells.asked,
+        measure=reversal.cells.measure,
         figures={
             "scores": reversal.plots.plot_scores,
             "gates": reversal.plots.plot_gates,

@@ -20,6 +20,7 @@ from mmrc_helpers.models.features import open_pictures, place_of
 from mmrc_helpers.store import files, folders
 from mmrc_helpers.store.pictures import Shards
 from mmrc_helpers.tasks.example import Example, answer_of
+from mmrc_helpers.tasks.orders import chosen
 from mmrc_helpers.worlds import WORLDS, World
 from mmrc_helpers.worlds.folder import read_data
 
@@ -28,7 +29,8 @@ DIGITS = 4  # log-probabilities are rounded: the digits beyond depend on the mac
 
 
 def main(folder: Path) -> None:
-    """Write answers.jsonl: one row for every test question; rows that exist are kept."""
+    """Write answers.jsonl: one row for every test question; rows that exist are kept. With `sample` in the
+    recipe, only about so many questions are asked, in the batches in which all of them would be."""
     torch.use_deterministic_algorithms(True, warn_only=True)
     recipe = folders.read_recipe(folder)
     params, source = recipe["params"], folders.input_folder(folder, "data")
@@ -43,6 +45,8 @@ def main(folder: Path) -> None:
     done = _answered(folder)
     answerer = open_answerer(folder, recipe, source, questions, device)
     chunks = [questions[first : first + CHUNK] for first in range(0, len(questions), CHUNK)]
+    if sample := recipe.get("sample", 0):
+        chunks = chosen(chunks, -(-sample // CHUNK), lambda chunk: chunk[0].id)
     # What is left is shared out anew, so that after a restart no process waits long for the others.
     left = [chunk for chunk in chunks if not done.issuperset(e.id for e in chunk)]
     own = folder / f"answers-{worker.rank()}.jsonl"
@@ -52,7 +56,7 @@ def main(folder: Path) -> None:
         worker.progress(len(chunks) - len(left) + number + 1, len(chunks))
     worker.wait_for_all()
     if worker.rank() == 0:
-        _merge(folder, questions)
+        _merge(folder, [example for chunk in chunks for example in chunk])
 
 
 def open_answerer(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mmrc_helpers.errors import UserError, check_known, check_name, listed, near_miss, raise_all, show
 from mmrc_helpers.execution.machine import micro_batch
-from mmrc_helpers.store import files
+from mmrc_helpers.store import crates, files
 from mmrc_helpers.store.keys import freeze
 from mmrc_helpers.study.parameters import Known, Merge, read_known
 from mmrc_helpers.study.yaml_files import is_there, read_yaml
@@ -62,12 +62,17 @@ class Study:
     report: Mapping
 
 
+def studies_folder() -> Path:
+    """Where studies are looked for by name: params/, or what an imported study has brought with it."""
+    return files.artifacts_root() / "params" if crates.imported() else PARAMS_FOLDER
+
+
 def load_study(name_or_path: str | Path, params_folder: Path | None = None) -> Study:
     """The study of this name in `params_folder` (default: the repository's params/), or in a given YAML file.
 
     Parameters, seeds and variants are inherited by `extends`; a file that lists variants lists all of them.
     Raises UserError, naming file, key and fix of everything that is wrong."""
-    folder = Path(params_folder or PARAMS_FOLDER)
+    folder = Path(params_folder or studies_folder())
     path = _study_path(name_or_path, folder)
     known = read_known(_find_file("base", path.parent, folder, PARAMS_FOLDER))
     chain = [(file, read_yaml(file)) for file in reversed(_extends_chain(path, folder))]
@@ -86,6 +91,15 @@ def load_study(name_or_path: str | Path, params_folder: Path | None = None) -> S
     _check_report(sections["report"], variants, path)
     study = {"variants": tuple(variants), "runs": runs, "report": freeze(sections["report"]), "path": path}
     return Study(path.stem, **texts, **study)
+
+
+def sources(path: Path) -> dict[str, Path]:
+    """{name below params/: file} of all that says what a study file means: the chain of its parents,
+    base.yaml, and the files of all worlds and methods."""
+    chain = _extends_chain(path, path.parent)
+    found = {f"{file.stem}.yaml": file for file in chain}
+    names = ["base", *(f"worlds/{name}" for name in WORLDS), *(f"methods/{name}" for name in METHODS)]
+    return found | {f"{name}.yaml": _find_file(name, path.parent, PARAMS_FOLDER) for name in names}
 
 
 def find_run(study: Study, variant: str, seed: int) -> Run:

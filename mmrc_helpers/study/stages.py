@@ -14,9 +14,9 @@ from mmrc_helpers.errors import UserError, raise_all, show
 from mmrc_helpers.execution import launch
 from mmrc_helpers.execution.machine import for_stage
 from mmrc_helpers.models import folder as model_folder
-from mmrc_helpers.store import disk, files, folders
+from mmrc_helpers.store import crates, disk, files, folders
 from mmrc_helpers.store.keys import content_key, plain
-from mmrc_helpers.study import budget
+from mmrc_helpers.study import budget, yaml_files
 from mmrc_helpers.study.runs import Run, find_run, load_study
 from mmrc_helpers.worlds import WORLDS
 
@@ -45,16 +45,20 @@ class Stage:
     def folder(self) -> Path:
         return folders.folder_of(self.kind, self.slug, self.key)
 
+    @property
+    def relative(self) -> str:
+        """The folder below the artifacts, as recipes and marks name it: KIND/SLUG-KEY."""
+        return str(self.folder.relative_to(files.artifacts_root()))
+
     def recipe(self, machine: Mapping) -> dict:
         """What recipe.json holds; `machine` says how to compute and is in no key."""
-        root = files.artifacts_root()
         return {
             "kind": self.kind,
             "version": VERSIONS[self.kind],
             "key": self.key,
             "seed": self.seed,
             "params": plain(self.params),
-            "inputs": {name: str(stage.folder.relative_to(root)) for name, stage in self.inputs.items()},
+            "inputs": {name: stage.relative for name, stage in self.inputs.items()},
             "machine": plain(machine),
         }
 
@@ -98,7 +102,12 @@ def base_stage(run: Run) -> Stage | None:
     model = run.params["model"]
     if model["source"] != "study":
         return None
-    study = load_study(model["study"], run.folder)
+    return yaml_files.made_once(("base", model["study"], run.folder), lambda: _last_stage(run))
+
+
+def _last_stage(run: Run) -> Stage:
+    """The last stage of the study that trains the run's base model."""
+    study = load_study(run.params["model"]["study"], run.folder)
     cost = f"the base model {study.name} has to be trained first: {study.cost or 'its file states no cost'}"
     return replace(train_stages(find_run(study, "base", 0))[-1], announcement=cost)
 
@@ -248,7 +257,10 @@ def make(stage: Stage, machine: Mapping, echo: Callable[..., None] = print) -> P
     small or full, and launch.StageFailed when the module fails; what was done by then stays in the .part
     folder and is continued next time.
     """
-    if folders.is_complete(stage.folder) or _is_brought(stage, echo):
+    if folders.is_complete(stage.folder):
+        return stage.folder
+    crates.refuse_if_imported(f"{stage.relative} is not made here")
+    if _is_brought(stage, echo):
         return stage.folder
     for needed in stage.inputs.values():
         make(needed, machine, echo)

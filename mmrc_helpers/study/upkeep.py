@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mmrc_helpers.errors import NAME, UserError, raise_all, show
-from mmrc_helpers.store import disk, files, folders
+from mmrc_helpers.store import crates, disk, files, folders
 from mmrc_helpers.study import stages
-from mmrc_helpers.study.runs import PARAMS_FOLDER, Study, load_study
+from mmrc_helpers.study.runs import PARAMS_FOLDER, Study, load_study, studies_folder
 
 KINDS = tuple(stages.VERSIONS)
 OWNER = "study.json"  # in a study's folder: which study it is
@@ -69,7 +69,7 @@ def unused(params_folder: Path = PARAMS_FOLDER) -> list[Path]:
     used |= {folders.run_folder(run.study, run.name) for study in studies for run in study.runs}
     for study in studies:
         for run in study.runs:
-            used |= _closure(stages.stages_of(run))
+            used |= closure(stages.stages_of(run))
     for folder in {_finished_name(path) for path in _stage_folders() if not _is_going(path)}:
         if folder not in used and (folders.is_claimed(folder) or files.is_committed(folder)):
             used |= _made_from(folder)
@@ -119,17 +119,24 @@ def _content(mark: Path) -> dict:
     return content if isinstance(content, dict) else {}
 
 
-def _studies(params_folder: Path) -> list[Study]:
+def study_files(params_folder: Path) -> list[Path]:
     """Every study file in the two folders, and those that executed notebooks were given by path. Other files
     that lie about (copies, locks of editors) have names that no study can have."""
-    paths = {path for folder in (PARAMS_FOLDER, params_folder) for path in Path(folder).glob("*.yaml")}
+    brought = [studies_folder()] if crates.imported() else []
+    places = brought or (PARAMS_FOLDER, params_folder)
+    paths = {path for folder in places for path in Path(folder).glob("*.yaml")}
     paths = {path for path in paths if NAME.fullmatch(path.stem) and path.is_file()}
-    for folder in _folders(folders.study_folder("any").parent):
+    for folder in () if brought else _folders(folders.study_folder("any").parent):
         paths |= {Path(name) for name in _named_in(folder) if Path(name).suffix and _may_be_there(Path(name))}
+    return sorted({path.resolve() for path in paths})
+
+
+def _studies(params_folder: Path) -> list[Study]:
+    """All studies. Raises UserError, with all that is wrong, if one cannot be read."""
     found, problems = [], []
-    for path in sorted(paths):
+    for path in study_files(params_folder):
         try:
-            found.append(load_study(path.resolve()))
+            found.append(load_study(path))
         except UserError as error:
             problems.append(str(error))
         except PermissionError as error:
@@ -146,11 +153,11 @@ def _may_be_there(path: Path) -> bool:
         return True
 
 
-def _closure(needed: Iterable[stages.Stage]) -> set[Path]:
+def closure(needed: Iterable[stages.Stage]) -> set[Path]:
     """The folders of these stages and of all that they are made from."""
     found: set[Path] = set()
     for stage in needed:
-        found |= {stage.folder} | _closure(stage.inputs.values())
+        found |= {stage.folder} | closure(stage.inputs.values())
     return found
 
 

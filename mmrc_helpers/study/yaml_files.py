@@ -5,7 +5,7 @@ once."""
 import contextlib
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from mmrc_helpers.errors import UserError, show
 _held: dict[Path, str] | None = (
     None  # what a run has read, by resolved path; its notebooks' kernels inherit it
 )
+_made: dict | None = None  # and what was made of it
 
 PLAIN_NUMBER = re.compile(
     r"[-+]?(0|[1-9][0-9]*|0x[0-9a-fA-F]+)|[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?"
@@ -72,12 +73,21 @@ def read_yaml(path: Path) -> dict:
 def reading_once() -> Iterator[None]:
     """While it lasts, a file that has been read stays as it was then, here and in processes forked from
     here."""
-    global _held
-    _held = {}
+    global _held, _made
+    _held, _made = {}, {}
     try:
         yield
     finally:
-        _held = None
+        _held = _made = None
+
+
+def made_once(key: Hashable, make: Callable):
+    """What `make` makes of files that have been read; while `reading_once` lasts, made once for each key."""
+    if _made is None:
+        return make()
+    if key not in _made:
+        _made[key] = make()
+    return _made[key]
 
 
 def is_there(path: Path) -> bool:

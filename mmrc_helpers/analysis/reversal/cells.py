@@ -82,6 +82,12 @@ def of(
     return {cell: found[key] for cell, key in keys.items() if key in found}
 
 
+def asked(evidence: Evidence, found: Split | None = None) -> pd.DataFrame:
+    """The answers about novel people in the primary cells of all variants."""
+    found = split(evidence.answers) if found is None else found
+    return pd.concat([cell.rows for variant in evidence.variants for cell in of(found, variant).values()])
+
+
 def measure(rows: pd.DataFrame) -> Estimate:
     """What is read from the rows of one cell."""
     return scores.detection(rows) if rows["format"].iloc[0] == "judge" else scores.accuracy(rows)

@@ -19,13 +19,11 @@ KEYS = ["variant", "population", "condition"]
 def contrasts(evidence: Evidence, found: cells.Split | None = None) -> pd.DataFrame:
     """Novel people: every trained variant against the untrained one, then against the one beside the one that
     is read, cell by cell; see `pairs.contrasts`."""
-    found = cells.split(evidence.answers) if found is None else found
     untrained, beside = evidence.untrained, evidence.report.get("beside", "")
-    asked = [cell.rows for variant in evidence.variants for cell in cells.of(found, variant).values()]
     trained = [variant for variant in evidence.variants if variant != untrained]
     compared = [(variant, against) for against in (untrained, beside) for variant in trained
                 if against and variant != against]  # fmt: skip
-    return pairs.contrasts(pd.concat(asked), compared, ["cell"], cells.measure)
+    return pairs.contrasts(cells.asked(evidence, found), compared, ["cell"], cells.measure)
 
 
 def judges(evidence: Evidence) -> pd.DataFrame:
