@@ -22,7 +22,7 @@ def write_data_card(folder: Path, recipe: Mapping) -> None:
     source = (
         f"They were read from files of a user, whose licence holds: {', '.join(sorted(given))}."
         if given
-        else f"They were made by code, with seed {recipe['seed']}; nobody and nothing in them is real."
+        else f"They were made by code, with seed {recipe['seed']}."
     )
     head = {"pretty_name": folder.name.removesuffix(".part"), "tags": ["mmrc_helpers", world["name"]]}
     head |= {"license": "other" if given else "mit"}

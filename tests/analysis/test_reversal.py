@@ -42,7 +42,7 @@ def checked(evidence, variant="forward", format="choice"):
 def test_the_verdict_is_one_per_format_and_one_sentence_for_all(found):
     assert found.verdict == "free: inconclusive; choice: direction gap; judge: direction gap"
     assert (
-        "Choice, direction gap: reverse choice 74" in found.sentence and "judge (AUC) 80 %" in found.sentence
+        "choice, direction gap: reverse choice 74" in found.sentence and "judge (AUC) 80 %" in found.sentence
     )
     assert "39 points" in found.sentence  # with the name first
     assert (
