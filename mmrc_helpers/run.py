@@ -82,6 +82,7 @@ def run_study(study: Study, runs: Sequence[Run], notebooks: Path = NOTEBOOKS) ->
     missing = [run for run in study.runs if not all(job.is_current() for job in jobs[run.name])]
     if not missing:
         failures += _execute(folder, [report])
+        _write_answers(study)
     _write_index(study, jobs, report)
     for failure in failures:
         print(f"\nFAILED {failure.job.name}: {failure.message}")
@@ -107,6 +108,17 @@ def _execute(folder: Path, jobs: Sequence[Job]) -> list[Failure]:
         return []
     with folders.claim(folder):
         return execute_all(jobs)
+
+
+def _write_answers(study: Study) -> None:
+    """Writes the page of all answers beside the report, unless it is there."""
+    from mmrc_helpers.analysis.browser import page
+
+    if page.is_current(study):
+        return
+    with folders.claim(folders.study_folder(study.name)):
+        print(f"{study.name}/answers", flush=True)
+        page.write(study)
 
 
 def _parser() -> argparse.ArgumentParser:

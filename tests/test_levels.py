@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "analysis": ("study", "figures", "worlds", "store", "tasks"),
     "programs": ("training", "dynamics", "models", "worlds", "tasks", "store", "execution.worker"),
     "__init__": ("analysis", "figures", "study", "worlds", "store", "tasks"),
-    "run": ("study", "execution", "store"),
+    "run": ("study", "execution", "store", "analysis.browser.page"),
     "data": ("study", "worlds", "store", "models.folder"),
     "readme": ("analysis", "study", "store"),
 }
