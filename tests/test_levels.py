@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "__init__": ("analysis", "figures", "study", "worlds", "store", "tasks"),
     "run": ("study", "execution", "store", "analysis.browser.page"),
     "data": ("study", "worlds", "store", "models.folder"),
+    "gallery": ("worlds", "figures", "study", "store", "tasks"),
     "readme": ("analysis", "study", "store"),
 }
 

@@ -3,6 +3,7 @@
 
 const LETTERS = "ABCDEFGH";
 const ROWS = 13; // of the list, with the shown answer in the middle
+const DIGITS = 10000; // log-probabilities are given as whole numbers, in ten-thousandths
 const INVALID = "invalid";
 const SCORES = ["any", "right", "wrong", "not parsed", "not scored"];
 const ORDERS = {
@@ -153,6 +154,7 @@ function chosen(data, state) {
 function show(root, data, source) {
   const state = { filters: {}, score: "any", words: "", order: "asked", at: 0, shift: 0, beside: "" };
   let list = [];
+  let share = "";
   const position = h("p", { class: "position", role: "status" });
   const rows = h("ol", { class: "rows", "aria-label": "answers near the one that is shown" });
   const cards = h("div", { class: "cards" });
@@ -176,6 +178,9 @@ function show(root, data, source) {
 
   function refilter(keep = list[state.at]) {
     list = chosen(data, state);
+    const { right } = data.answers;
+    const scored = list.filter((k) => right[k] !== null);
+    share = scored.length ? `, ${((100 * scored.filter((k) => right[k]).length) / scored.length).toFixed(1)} % right` : "";
     const stays = list.indexOf(keep);
     state.at = Math.max(0, stays);
     draw();
@@ -183,11 +188,8 @@ function show(root, data, source) {
 
   function draw() {
     const i = list[state.at];
-    const scored = list.filter((k) => data.answers.right[k] !== null);
-    const share = scored.filter((k) => data.answers.right[k] === 1).length / scored.length;
     position.textContent = list.length
-      ? `${number(state.at + 1)} of ${number(list.length)} answers` +
-        (scored.length ? `, ${(100 * share).toFixed(1)} % right` : "")
+      ? `${number(state.at + 1)} of ${number(list.length)} answers${share}`
       : "no answer passes these filters";
     rows.replaceChildren();
     everywhere.replaceChildren();
@@ -261,7 +263,7 @@ function filterControls(data, state, changed) {
     state.score = event.target.value;
     changed();
   });
-  const order = select("order", Object.entries(ORDERS), (event) => {
+  const order = select("sorted", Object.entries(ORDERS), (event) => {
     state.order = event.target.value;
     changed(event.target.value === "asked" ? undefined : -1);
   });
@@ -382,7 +384,7 @@ function options(data, i, question, shift, picture) {
     return question.how ? (place + order) % count : place;
   });
   const lines = question.options.map((option, k) => {
-    const share = Math.exp(-logprobs[k] / 100);
+    const share = Math.exp(-logprobs[k] / DIGITS);
     const marks = picks.map((_, order) => {
       const letter = question.how ? LETTERS[(k - order + count) % count] : "•";
       const is = favoured[order] === k;
@@ -446,7 +448,7 @@ function runsTable(data, i, other, choose) {
     const asking = data.askings[data.answers.asking[k]];
     const question = data.questions[data.answers.question[k]];
     const logprobs = data.answers.logprobs[k];
-    const probable = question.gold >= 0 && logprobs.length ? percent(Math.exp(-logprobs[question.gold] / 100)) : "";
+    const probable = question.gold >= 0 && logprobs.length ? percent(Math.exp(-logprobs[question.gold] / DIGITS)) : "";
     const score = scoreOf(data, k);
     return h("tr", { class: k === i ? "current" : k === other ? "other" : "" },
       h("th", { scope: "row" }, k === i ? asking.variant

@@ -23,7 +23,7 @@ from mmrc_helpers.tasks.example import Example, Part, compared
 from mmrc_helpers.worlds import WORLDS, Data
 from mmrc_helpers.worlds.folder import read_data
 
-HUNDREDTHS = 100  # log-probabilities are shown as percent, for which two decimals of them are enough
+DIGITS = 10_000  # log-probabilities are kept with four decimals: whole numbers take less room
 COLUMNS = ("id", "logprobs", "picks", "text", "parsed", "parts", "correct", "correct_text", "correct_logprob")
 
 
@@ -166,7 +166,7 @@ def packed(contents: Contents, pictures: Pictures, chosen: Collection[int] | Non
             "question": [place[number] for number in answers["question"]],
             "asking": answers["asking"].tolist(),
             "right": [None if np.isnan(value) else int(value) for value in answers["correct"]],
-            "logprobs": [[round(-HUNDREDTHS * value) for value in line] for line in answers["logprobs"]],
+            "logprobs": [[round(-DIGITS * value) for value in line] for line in answers["logprobs"]],
             "picks": _numbered(answers["picks"].map(tuple), texts),
             "text": _numbered(answers["text"], texts),
             "parsed": _numbered(answers["parsed"], texts),
