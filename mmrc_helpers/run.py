@@ -117,8 +117,9 @@ def _write_answers(study: Study) -> None:
     if page.is_current(study):
         return
     with folders.claim(folders.study_folder(study.name)):
-        print(f"{study.name}/answers", flush=True)
-        page.write(study)
+        if not page.is_current(study):  # nor has another run written it meanwhile
+            print(f"{study.name}/answers", flush=True)
+            page.write(study)
 
 
 def _parser() -> argparse.ArgumentParser:

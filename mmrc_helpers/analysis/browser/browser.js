@@ -51,7 +51,8 @@ export default {
       return urls.get(number);
     };
     const root = h("div", { class: "answers-browser", tabindex: 0, "data-lm-suppress-shortcuts": "true" });
-    root.style.colorScheme = document.body.dataset.jpThemeLight === "false" ? "dark" : "light";
+    const light = document.body.dataset.jpThemeLight; // of JupyterLab; elsewhere the system decides
+    root.style.colorScheme = light ? (light === "true" ? "light" : "dark") : "light dark";
     el.append(root);
     const contents = async () => unpacked(await ask({ key: "contents" }, "contents"));
     await browse(root, { contents, picture, keys: root });
@@ -135,7 +136,8 @@ function chosen(data, state) {
   const tests = [...data.filters].filter(([name]) => state.filters[name] !== undefined);
   const wanted = tests.map(([name, { of }]) => [of, state.filters[name]]);
   const words = state.words.trim().toLowerCase();
-  const found = words && data.questions.map((q) => `${q.title} ${q.group} ${q.id}`.toLowerCase().includes(words));
+  data.names ??= data.questions.map((q) => `${q.title} ${q.group} ${q.id}`.toLowerCase());
+  const found = words && data.names.map((name) => name.includes(words));
   const list = [];
   for (let i = 0; i < question.length; i++) {
     if (found && !found[question[i]]) continue;
@@ -249,7 +251,7 @@ function show(root, data, source) {
 
 function filterControls(data, state, changed) {
   const select = (label, options, onchange) =>
-    h("label", {}, h("span", {}, label), h("select", { onchange }, ...options.map(([value, text]) => h("option", { value }, text))));
+    h("label", {}, h("span", {}, label), h("select", { onchange, "aria-label": label }, ...options.map(([value, text]) => h("option", { value }, text))));
   const fields = [...data.filters].map(([name, { values }]) => {
     const shown = values.map((value, k) => [k, value || "(none)"]);
     return select(name, [["", "all"], ...shown], (event) => {
@@ -268,7 +270,7 @@ function filterControls(data, state, changed) {
     changed(event.target.value === "asked" ? undefined : -1);
   });
   const groups = [...new Set(data.questions.map((q) => q.title))];
-  const words = h("input", { type: "search", list: "groups-of-answers", placeholder: "name or id",
+  const words = h("input", { type: "search", "aria-label": "group or question", list: "groups-of-answers", placeholder: "name or id",
     oninput: (event) => { state.words = event.target.value; changed(); } });
   const clear = h("button", { type: "button", onclick: () => {
     Object.assign(state, { filters: {}, score: "any", words: "", order: "asked" });
@@ -294,7 +296,7 @@ function besideControl(data, state, draw) {
   const names = [...new Set(data.answers.asking)].map((k) => nameOf(data.askings[k]));
   const options = ["", ...new Set(names)].map((value) => h("option", { value }, value || "nothing"));
   return h("label", { class: "beside" }, h("span", {}, "beside it"),
-    h("select", { onchange: (event) => { state.beside = event.target.value; draw(); } }, ...options));
+    h("select", { "aria-label": "beside it", onchange: (event) => { state.beside = event.target.value; draw(); } }, ...options));
 }
 
 function nextOf(select) {
@@ -405,7 +407,7 @@ function options(data, i, question, shift, picture) {
     ? "Probabilities are means over the orders; of a single order the answers keep what it favoured (filled)."
     : "Probabilities are normalised over the options.";
   return h("section", { class: "options" },
-    h("div", { class: "scroll" }, h("table", {},
+    scrolling("options", h("table", {},
       h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "option"), h("th", { scope: "col" }, "probability"), ...heads)),
       h("tbody", {}, ...lines))),
     h("p", { class: "small" }, note));
@@ -459,7 +461,7 @@ function runsTable(data, i, other, choose) {
       h("td", { class: "said short" }, data.texts[data.answers.text[k]]));
   });
   const heads = ["variant", "seed", "phase", "answer", "p(right)", "wrote"];
-  return [h("h2", {}, "This question in every run"), h("div", { class: "scroll" }, h("table", {},
+  return [h("h2", {}, "This question in every run"), scrolling("this question in every run", h("table", {},
     h("thead", {}, h("tr", {}, ...heads.map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, ...lines)))];
 }
 
@@ -483,6 +485,7 @@ function addressed(data, hash) {
   return found < 0 ? undefined : found;
 }
 
+const scrolling = (label, table) => h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label }, table);
 const number = (value) => value.toLocaleString("en");
 const percent = (share) => (share > 0.9995 && share < 1 ? "> 99.9 %" : share < 0.0005 ? "< 0.1 %" : `${(100 * share).toFixed(1)} %`);
 
