@@ -13,7 +13,7 @@ from mmrc_helpers.store.keys import plain
 from mmrc_helpers.study.parameters import read_known
 from mmrc_helpers.study.runs import PARAMS_FOLDER
 from mmrc_helpers.tasks.example import Example
-from mmrc_helpers.worlds import WORLDS, Made, World
+from mmrc_helpers.worlds import WORLDS, Data, Made, World
 
 NAME = "gallery.html"
 SEED = 0
@@ -28,13 +28,14 @@ SMALL = {  # facts that make a world small and show all of its difficulties; the
     "grids": {"train": {**FEW, "simple": 1}, "test": FEW},
     "analogies": {"train": {**FEW, "medium": 0}, "test": {**FEW, "medium": 0}},
 }
+ABOUT = {"people": {"topic": "identity"}}  # what a world's cells are about, where they hold more
 FROM_FILES = ("vsr", "cv_bench", "vqa")  # made from a user's files and of nothing else
 
 
 INTRODUCTION = (
     "A world makes questions with their truth and grades the answers. Its axes are the columns that answers "
-    "are counted under; a cell is a combination of those marked with a dot. Below are the first test "
-    "question of every cell, in every view that its world has, and what a right answer says."
+    "are counted under; a cell is a combination of those marked with a dot. Below is a test question of "
+    "every cell, in every view that its world has, and what a right answer says."
 )
 
 
@@ -72,7 +73,7 @@ def section(name: str) -> cards.World:
         about=about,
         axes={facet: _values(examples, facet) for facet in world.facets},
         cells=world.cells,
-        rows=[views for views in cells(world, examples).values()],
+        rows=[views for views in cells(name, examples).values()],
         read=lambda picture: made.draw(made.pictures[picture]),
         titles=titles,
     )
@@ -87,22 +88,25 @@ def _introduction(text: str) -> Iterable[str]:
 
 
 def _made(name: str, world: World) -> tuple[Made, list[Example]]:
-    """A small world, and its test questions."""
-    facts = plain(read_known(PARAMS_FOLDER / "worlds" / f"{name}.yaml").defaults)["facts"]
-    made = world.make({**facts, **SMALL.get(name, {})}, SEED)
-    return made, [example for example in made.examples if example.split == "test"]
+    """A small world, its test examples, and what is asked beside them."""
+    known = plain(read_known(PARAMS_FOLDER / "worlds" / f"{name}.yaml").defaults)
+    made = world.make({**known["facts"], **SMALL.get(name, {})}, SEED)
+    data = Data(list(made.examples), made.facts)
+    asked = world.ask(data, known["ask"] or {}, known["teach"] or {})
+    return made, [example for example in data.examples if example.split == "test"] + list(asked)
 
 
 def _values(examples: Sequence[Example], facet: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(e.facets[facet] for e in examples if e.facets.get(facet)))
 
 
-def cells(world: World, examples: Sequence[Example]) -> Mapping[tuple, list[Example]]:
-    """Of every cell its first example, and the same instance in every other view."""
-    axes = [name for name in world.cells if name != VIEW]
+def cells(name: str, examples: Sequence[Example]) -> Mapping[tuple, list[Example]]:
+    """Of every cell of a world its first example, and the same instance in every other view."""
+    axes = [axis for axis in WORLDS[name].cells if axis != VIEW]
+    wanted = ABOUT.get(name, {}).items()
     found: dict[tuple, list[Example]] = {}
-    for example in examples:
-        views = found.setdefault(tuple(example.facets.get(name, "") for name in axes), [])
+    for example in sorted(examples, key=lambda example: not wanted <= example.facets.items()):
+        views = found.setdefault(tuple(example.facets.get(axis, "") for axis in axes), [])
         same = not views or (VIEW in example.facets and example.group == views[0].group)
         if same and example.facets.get(VIEW) not in [of.facets.get(VIEW) for of in views]:
             views.append(example)

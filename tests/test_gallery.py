@@ -29,7 +29,7 @@ def test_every_world_tells_its_axes_and_shows_its_cells(page, name):
         assert "user's own files" in unescape(part) and "<article>" not in part
         return
     _, examples = gallery._made(name, world)
-    shown = [of for views in gallery.cells(world, examples).values() for of in views]
+    shown = [of for views in gallery.cells(name, examples).values() for of in views]
     assert {e.cell(*world.cells) for e in shown} == {e.cell(*world.cells) for e in examples}
     assert part.count("<article>") == len(shown) > 0
     for example in shown:
@@ -40,7 +40,7 @@ def test_every_world_tells_its_axes_and_shows_its_cells(page, name):
 def test_an_instance_is_shown_in_all_of_its_views(name):
     world = WORLDS[name]
     _, examples = gallery._made(name, world)
-    for views in gallery.cells(world, examples).values():
+    for views in gallery.cells(name, examples).values():
         assert {e.facets["view"] for e in views} == {"text", "image", "image_via_text"}
         assert len({e.group for e in views}) == 1
 

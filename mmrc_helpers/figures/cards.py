@@ -83,20 +83,19 @@ def _world(world: World) -> Iterable[str]:
 
 def _card(example: Example, world: World, told: Sequence[str]) -> str:
     """An example: the facets that are not told above it, its question, its solution."""
-    facets = {name: value for name, value in example.facets.items() if name not in told and value}
-    kind = ", ".join(f"{name} {value}" for name, value in facets.items())
+    varied = [name for name in world.axes if name not in told and len(world.axes[name]) > 1]
+    varied.sort(key="view".__ne__)  # the view before the others
+    kind = ", ".join(f"{name} {example.facets[name]}" for name in varied if example.facets.get(name))
     turns = "".join(
         (f'<span class="role">{escape(role)}</span>' if example.before else "") + _parts(parts, world)
         for role, parts in (example.contexts[example.gold] if example.contexts else question(example))
     )
     said = answer_of(example)
     option = example.options[example.gold] if example.options and example.gold >= 0 else ""
-    solution = _text(said or option)
+    solution = _text(f"{said}: {option}" if example.how not in ("", "pictures") else said or option)
     if example.how == "pictures":
         solution += _parts([("image", option)], world)
-    elif example.how:
-        solution += _text(f": {option}")
-    elif example.options:
+    elif not example.how and example.options:
         others = [text for text in example.options if text != said]
         told = f"compared by probability with {len(others)} others, such as {', '.join(others[:3])}"
         solution += f'<p class="kind">{escape(told)}</p>'
