@@ -89,6 +89,12 @@ def test_an_address_leads_to_an_answer_and_pictures_are_there(chromium, study, s
         assert page.locator("article img").count() >= 4
 
 
+def test_an_address_of_an_answer_that_is_not_held_says_so(chromium, study):  # noqa: F811
+    with opened(chromium, answers_page.write(study), more="#variant=forward&seed=0&id=lost") as page:
+        assert "not among those held here" in page.locator(".position").inner_text()
+        assert page.locator("article.answer").count() == 1
+
+
 @pytest.mark.parametrize("width", [1300, 390])
 def test_the_gallery_opens_offline_and_fits(chromium, tmp_path, width):  # noqa: F811
     with opened(chromium, gallery.write(tmp_path / "gallery.html"), width=width) as page:

@@ -241,7 +241,11 @@ function show(root, data, source) {
 
   source.keys.addEventListener("keydown", onKey);
   if (source.address) {
-    const go = () => refilter(addressed(data, source.address.hash));
+    const go = () => {
+      const found = addressed(data, source.address.hash);
+      refilter(found);
+      if (found < 0) position.append(" · the answer that was linked is not among those held here");
+    };
     addEventListener("hashchange", go);
     go();
   } else refilter();
@@ -467,6 +471,7 @@ function runsTable(data, i, other, choose) {
 
 // The address of an answer on a page: #variant=…&seed=…&phase=…&id=…
 let timer = 0;
+
 function remember(data, i) {
   clearTimeout(timer); // browsers slow down pages that change their address at every step
   const { variant, seed, phase } = data.askings[data.answers.asking[i]];
@@ -475,6 +480,7 @@ function remember(data, i) {
   timer = setTimeout(() => history.replaceState(null, "", address), 400);
 }
 
+// The answer of an address, -1 if it is not here; undefined for an address without one.
 function addressed(data, hash) {
   const wanted = new URLSearchParams(hash.slice(1));
   if (!wanted.has("id")) return undefined;
@@ -482,7 +488,7 @@ function addressed(data, hash) {
   const { question, asking } = data.answers;
   const found = question.findIndex((q, i) => data.questions[q].id === wanted.get("id") &&
     names.every((name) => String(data.askings[asking[i]][name]) === wanted.get(name)));
-  return found < 0 ? undefined : found;
+  return found;
 }
 
 const scrolling = (label, table) => h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label }, table);
