@@ -103,8 +103,15 @@ def test_a_page_shows_every_picture_that_it_names(contents):
     assert all(base64.b64decode(drawn[a:b])[8:12] == b"WEBP" for a, b in data["places"])
 
 
+def test_pictures_are_compressed_before_answers_are_left_out(contents):
+    whole = "".join(page.rendered(contents))
+    fewer = "".join(page.rendered(contents, len(whole) - 100_000))
+    assert "Pictures are compressed." in fewer and "compressed" not in re.search('class="held">.*', whole)[0]
+    assert data_of(fewer)["answers"] == data_of(whole)["answers"] and len(fewer) < len(whole) - 100_000
+
+
 def test_a_page_keeps_its_limit_and_says_how_many_answers_it_holds(contents):
-    limit = page.ROOM + 150_000
+    limit = page.ROOM + 60_000
     pieces = page.rendered(contents, limit)
     text = "".join(pieces)
     data, runs = data_of(text), len(contents.askings)

@@ -1,8 +1,8 @@
 """The answers of a study as one HTML page that opens from a file: no network, no server, no Python.
 
-A page holds at most `LIMIT` bytes. When a study has more to show, the page takes whole questions, each with
-the answers of all runs, evenly from every cell and without a look at the answers, so that shares of right
-answers stay unbiased within a cell; and it says how many it holds of how many.
+A page holds at most `LIMIT` bytes. When a study has more to show, its pictures are compressed; when that is
+not enough, the page takes whole questions, each with the answers of all runs, evenly from every cell and
+without a look at the answers, so that shares of right answers stay unbiased within a cell. It says both.
 """
 
 import base64
@@ -26,8 +26,8 @@ from mmrc_helpers.study.runs import Study
 
 NAME = "answers.html"
 LIMIT = 15_000_000  # bytes of a page
-ROOM = 200_000  # of them for script, style and marks
-EXACT = 128  # pixels: pictures up to this side are kept exactly
+ROOM = 60_000  # of them for script, style and marks
+EXACT = 128  # pixels: pictures up to this side are kept exactly if all answers fit with them
 SIDE = 640  # pixels: larger pictures are shrunk to this side
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 HERE = Path(__file__).resolve().parent
@@ -67,9 +67,12 @@ def _mark(study: Study, limit: int) -> str:
 
 def rendered(contents: Contents, limit: int = LIMIT) -> list[str]:
     """The page behind its first lines, in pieces. Raises UserError if not even one question fits."""
-    encoded = Encoded()
-    units = _units(contents)
-    fitting = _fitting(contents, units, encoded, limit - ROOM)
+    units, room = _units(contents), limit - ROOM
+    encoded = Encoded(exact=True)
+    fitting = _fitting(contents, units, encoded, room)
+    if fitting < len(units):
+        encoded = Encoded(exact=False)
+        fitting = _fitting(contents, units, encoded, room)
     while fitting:
         chosen = [number for unit in units[:fitting] for number in unit]
         pictures = Pictures()
@@ -78,8 +81,8 @@ def rendered(contents: Contents, limit: int = LIMIT) -> list[str]:
         ends = _running(map(len, texts))
         data["places"] = list(zip([0, *ends], ends, strict=False))
         packs = base64.b64encode(_compressed(data)).decode()
-        if len(packs) + sum(map(len, texts)) <= limit - ROOM:
-            return _page(data, packs, texts)
+        if len(packs) + sum(map(len, texts)) <= room:
+            return _page(data, f"{held(data)} {encoded.told(data['sizes'])}", packs, texts)
         fitting = fitting * 9 // 10
     raise UserError(f"{contents.name}: one question alone needs more than the {limit:,} bytes of a page")
 
@@ -121,9 +124,10 @@ def _fitting(contents: Contents, units: Sequence, encoded: "Encoded", room: int)
 
 
 class Encoded:
-    """Pictures as base64 of WebP, each made once: small ones exactly, larger ones shrunk."""
+    """Pictures as base64 of WebP, each made once; large ones are shrunk. exact: small ones lose nothing."""
 
-    def __init__(self):
+    def __init__(self, exact: bool):
+        self._exact = exact
         self._texts: dict[tuple[Path, str], str] = {}
 
     def text(self, data: Path, name: str) -> str:
@@ -131,12 +135,22 @@ class Encoded:
         if (data, name) not in self._texts:
             with Image.open(io.BytesIO(picture(data, name))) as file:
                 image = file.convert("RGB")
-            exact = max(image.size) <= EXACT
+            exact = self._exact and max(image.size) <= EXACT
             image.thumbnail((SIDE, SIDE))
             buffer = io.BytesIO()
-            image.save(buffer, "WEBP", lossless=exact, quality=80, method=2)
+            image.save(
+                buffer, "WEBP", lossless=exact, quality=90 if max(image.size) <= EXACT else 80, method=2
+            )
             self._texts[data, name] = base64.b64encode(buffer.getvalue()).decode()
         return self._texts[data, name]
+
+    def told(self, sizes: Iterable[tuple[int, int]]) -> str:
+        """What was done to pictures of these sizes, in a sentence; empty if nothing."""
+        largest = max((max(size) for size in sizes), default=0)
+        shrunk = f", and shrunk to {SIDE} pixels on the longer side" if largest > SIDE else ""
+        which = f"Pictures of more than {EXACT} pixels" if self._exact else "Pictures"
+        is_exact = not largest or (self._exact and largest <= EXACT)
+        return "" if is_exact else f"{which} are compressed{shrunk}."
 
 
 def _compressed(data: dict) -> bytes:
@@ -153,21 +167,18 @@ def _running(lengths: Iterable[int]) -> list[int]:
 
 
 def held(data: dict) -> str:
-    """One or two sentences: how many answers are there of how many, and whether pictures were shrunk."""
+    """How many answers are there of how many, in a sentence or two."""
     answers, questions = len(data["answers"]["question"]), len(data["questions"])
-    said = f"All {data['total']:,} answers to {questions:,} questions."
-    if answers < data["total"]:
-        said = (
-            f"{answers:,} of {data['total']:,} answers, to {questions:,} of {data['total_questions']:,} "
-            "questions: as many as fit, taken evenly from every cell, each with the answers of all runs. "
-            "mm.browse(study) in a notebook shows all of them."
-        )
-    if any(max(size) > EXACT for size in data["sizes"]):
-        said += f" Pictures of more than {EXACT} pixels are compressed, at most {SIDE} pixels a side."
-    return said
+    if answers == data["total"]:
+        return f"All {answers:,} answers to {questions:,} questions."
+    return (
+        f"{answers:,} of {data['total']:,} answers, to {questions:,} of {data['total_questions']:,} "
+        "questions: as many as fit, taken evenly from every cell, each with the answers of all runs. "
+        "mm.browse(study) in a notebook shows all of them."
+    )
 
 
-def _page(data: dict, packs: str, texts: Sequence[str]) -> list[str]:
+def _page(data: dict, told: str, packs: str, texts: Sequence[str]) -> list[str]:
     style, script = ((HERE / name).read_text("utf-8") for name in ("browser.css", "browser.js"))
     title = f"Answers of {data['name']}"
     head = f"""<html lang="en">
@@ -184,7 +195,7 @@ def _page(data: dict, packs: str, texts: Sequence[str]) -> list[str]:
 <header>
 <h1>{escape(title)}</h1>
 <p>{escape(data["text"])}</p>
-<p class="held">{escape(held(data))} <a href="report.html">To the report</a></p>
+<p class="held">{escape(told)} <a href="report.html">To the report</a></p>
 </header>
 <main class="answers-browser">
 <noscript>This page needs JavaScript; it loads nothing from anywhere.</noscript>
