@@ -72,13 +72,15 @@ def _world(world: World) -> Iterable[str]:
     yield f'<dl class="axes">{axes}</dl>'
     if world.note:
         yield f'<p class="note">{escape(world.note)}</p>'
+    several = any(len(views) > 1 for views in world.rows)
+    yield f"<div class={'rows' if several else 'tiles'}>"
     for views in world.rows:
         spanning = [name for name in world.cells if name != "view" and views[0].facets.get(name)]
         heading = ", ".join(f"{name} {views[0].facets[name]}" for name in spanning)
-        yield f'<h3>{escape(heading)}</h3><div class="views">'
+        yield f'<div class="cell"><h3>{escape(heading)}</h3><div class="views">'
         yield from (_card(example, world, spanning) for example in views)
-        yield "</div>"
-    yield "</section>\n"
+        yield "</div></div>"
+    yield "</div></section>\n"
 
 
 def _card(example: Example, world: World, told: Sequence[str]) -> str:
@@ -97,7 +99,8 @@ def _card(example: Example, world: World, told: Sequence[str]) -> str:
         solution += _parts([("image", option)], world)
     elif not example.how and example.options:
         others = [text for text in example.options if text != said]
-        told = f"compared by probability with {len(others)} others, such as {', '.join(others[:3])}"
+        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+        told = f"compared by probability with: {' · '.join(others[:3])}{more}"
         solution += f'<p class="kind">{escape(told)}</p>'
     return (
         f'<article><p class="kind">{escape(kind)}</p><div>{turns}</div>'
