@@ -385,10 +385,10 @@ function options(data, i, question, shift, picture) {
   if (!logprobs.length) return null;
   const picks = picksOf(data, i);
   const count = question.options.length;
-  const favoured = picks.map((said, order) => {
-    const place = question.said.indexOf(said);
-    return question.how ? (place + order) % count : place;
-  });
+  // Letters tell the place in an order; other texts may be alike behind several contexts, and are asked in one order.
+  const favoured = picks.map((said, order) => question.how
+    ? (question.said.indexOf(said) + order) % count
+    : logprobs.indexOf(Math.min(...logprobs)));
   const lines = question.options.map((option, k) => {
     const share = Math.exp(-logprobs[k] / DIGITS);
     const marks = picks.map((_, order) => {
@@ -399,7 +399,8 @@ function options(data, i, question, shift, picture) {
     });
     const gold = k === question.gold;
     return h("tr", { class: gold ? "gold" : "" },
-      h("th", { scope: "row" }, question.how === "pictures" ? picture(option) : option || "(empty)",
+      h("th", { scope: "row" }, question.contexts ? `context ${k + 1}: ` : null,
+        question.how === "pictures" ? picture(option) : option || "(empty)",
         gold ? h("span", { class: "tag" }, "right") : null),
       h("td", { class: "share" }, h("span", { class: "track" }, h("span", { class: "fill", style: `width: ${(100 * share).toFixed(1)}%` })),
         h("span", {}, percent(share))),
