@@ -8,7 +8,7 @@ PYTHON := $(VENV)/bin/python
 CACHES := PYTHON PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX
 unexport $(filter-out $(CACHES),$(filter PYTHON%,$(.VARIABLES)))
 
-.PHONY: study test lab report readme bench chaos environment
+.PHONY: study test lab report readme gallery bench chaos environment
 
 study: environment  ## runs a study and prints its verdict: make study STUDY=reversal
 	@$(PYTHON) -m mmrc_helpers.run $(STUDY)
@@ -26,6 +26,9 @@ report: environment  ## writes the report of a study again: make report STUDY=re
 
 readme: environment  ## writes the results of finished studies into README.md: make readme STUDY="reversal why_reverse"
 	@$(PYTHON) -m mmrc_helpers.readme $(STUDY)
+
+gallery: environment  ## draws every world: artifacts/studies/gallery.html
+	@$(PYTHON) -m mmrc_helpers.gallery
 
 bench: environment  ## measures what this machine does
 	@$(PYTHON) tests/bench.py

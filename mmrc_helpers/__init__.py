@@ -209,7 +209,7 @@ def plot(opened, name: str, **options):
 
 def show_mistakes(opened, count: int = 6):
     """Wrong answers about what was taught with their pictures, one per cell, of a run or of the variant of a
-    study that is read."""
+    study that is read; each with a link to it among all answers."""
     from mmrc_helpers.analysis import reading
     from mmrc_helpers.figures import sheets
     from mmrc_helpers.study.runs import find_run
@@ -220,7 +220,16 @@ def show_mistakes(opened, count: int = 6):
     first = wrong.iloc[0]
     run = opened if hasattr(opened, "seed") else find_run(opened, first["variant"], int(first["seed"]))
     facets = [name for name in reading.world_of(run).facets if name in wrong]
-    return _html(sheets.mistakes(wrong, reading.pictures(run).bytes, reading.titles(run), facets))
+    page = "../answers.html" if opened is run else "answers.html"
+    return _html(sheets.mistakes(wrong, reading.pictures(run).bytes, reading.titles(run), facets, page))
+
+
+def browse(opened):
+    """Every answer of a run or a study to look at, one after the other: filtered, beside what another variant
+    or phase answered, by mouse or keys. For JupyterLab; the page answers.html beside a report is the same."""
+    from mmrc_helpers.analysis.browser.widget import AnswerBrowser
+
+    return AnswerBrowser(opened)
 
 
 # --- dynamics ----------------------------------------------------------------------------------------------

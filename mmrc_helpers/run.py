@@ -98,6 +98,7 @@ def run_study(study: Study, runs: Sequence[Run], notebooks: Path = NOTEBOOKS) ->
     missing = [run for run in study.runs if not all(job.is_current() for job in jobs[run.name])]
     if not missing:
         failures += _execute(folder, [report])
+        _write_answers(study)
     _write_index(study, jobs, report)
     if report.is_current() and listing.is_behind(report.mark_file):
         listing.write_index(study.path.parent)
@@ -152,6 +153,18 @@ def _execute(folder: Path, jobs: Sequence[Job]) -> list[Failure]:
 
 def _is_still(path: Path, was: str) -> bool:
     return path.is_file() and disk.checksum(path) == was
+
+
+def _write_answers(study: Study) -> None:
+    """Writes the page of all answers beside the report, unless it is there."""
+    from mmrc_helpers.analysis.browser import page
+
+    if page.is_current(study):
+        return
+    with folders.claim(folders.study_folder(study.name)):
+        if not page.is_current(study):  # nor has another run written it meanwhile
+            print(f"{study.name}/answers", flush=True)
+            page.write(study)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "run": ("analysis", "study", "execution", "store"),
     "data": ("study", "worlds", "execution", "store", "models.folder"),
     "readme": ("analysis", "study", "store", "execution.surroundings"),
+    "gallery": ("worlds", "figures", "study", "store", "tasks"),
     "merge": ("analysis", "study", "execution", "store"),
     "probe": ("analysis", "study", "execution", "store", "models.folder"),
 }

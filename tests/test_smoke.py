@@ -29,6 +29,7 @@ def test_the_study_ends_with_a_verdict_and_the_path_of_its_report(smoke_study):
     assert "\nverdict: " in smoke_study.said and "report.html\n" in smoke_study.said
     folder = smoke_study.artifacts / "studies" / "smoke"
     assert (folder / "report.html").stat().st_size < 5e6 and (folder / "index.html").exists()
+    assert (folder / "answers.html").stat().st_size < 15e6 and "smoke/answers\n" in smoke_study.said
     assert not list(smoke_study.artifacts.glob("*/*.part"))
 
 

@@ -1,6 +1,6 @@
 """What the verbs read from finished stage folders: facts, questions, answers, metrics, traces, provenance."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from mmrc_helpers.store import files, folders
 from mmrc_helpers.store.pictures import Shards
 from mmrc_helpers.study import stages
 from mmrc_helpers.study.runs import Run, Study
+from mmrc_helpers.study.stages import Stage
 from mmrc_helpers.tasks.example import Example, read_examples
 from mmrc_helpers.worlds import WORLDS, Data, World
 from mmrc_helpers.worlds.folder import read_facts
@@ -215,12 +216,17 @@ def missing(study: Study) -> list[str]:
 def answers(opened: Run | Study) -> pd.DataFrame:
     """All answers of a run, or of a study's evaluated runs, after every evaluated phase and in every world
     that was asked, prepared for the tables of `scores`."""
-    parts = [
-        _answers(stage.folder, run.variant, run.seed, _made(stage.folder)).assign(world=world, phase=phase)
-        for run in runs_of(opened)
-        for phase, world, stage in stages.eval_stages(run)
-    ]
-    return scores.join(parts)
+    return scores.join(
+        table.assign(world=world, phase=phase) for _, phase, world, _, table in evaluations(opened)
+    )
+
+
+def evaluations(opened: Run | Study) -> Iterator[tuple[Run, int, str, Stage, pd.DataFrame]]:
+    """Every evaluation of a run, or of a study's evaluated runs: run, phase, world, stage, and its prepared
+    answers. Raises UserError when there are none."""
+    for run in runs_of(opened):
+        for phase, world, stage in stages.eval_stages(run):
+            yield run, phase, world, stage, _answers(stage.folder, run.variant, run.seed, _made(stage.folder))
 
 
 @lru_cache(maxsize=64)

@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from itertools import groupby
+from urllib.parse import urlencode
 
 import pandas as pd
 from PIL import Image, UnidentifiedImageError
@@ -92,10 +93,13 @@ def batch(rows: Sequence[Mapping], read: Read, titles: Mapping[str, str]) -> str
     return _sheet(cards)
 
 
-def mistakes(answers: pd.DataFrame, read: Read, titles: Mapping[str, str], facets: Sequence[str]) -> str:
+def mistakes(
+    answers: pd.DataFrame, read: Read, titles: Mapping[str, str], facets: Sequence[str], page: str
+) -> str:
     """Wrong answers with their pictures: a solid frame is right, a dashed one was favoured.
 
     answers: prepared rows (scores.read_answers). titles: picture → what it shows. facets: said above each.
+    page: the page of all answers, to which each is linked.
     """
     cards = []
     for row in answers.itertuples():
@@ -114,7 +118,7 @@ def mistakes(answers: pd.DataFrame, read: Read, titles: Mapping[str, str], facet
         )
         cards.append(
             f'<div class="card"><div class="kind">{escape(kind)}</div><div class="row">{shown}</div>'
-            f"<div>{escape(row.question)}</div><div>{said}</div></div>"
+            f"<div>{escape(row.question)}</div><div>{said}</div>{_place(row, page)}</div>"
         )
     return _sheet(cards) if cards else "<p>No mistakes.</p>"
 
@@ -166,6 +170,12 @@ def _option(encoded: bytes, alt: str, place: int, row) -> str:
     favoured = max(range(len(row.options)), key=lambda k: row.logprobs[k])
     mark = "right" if place == row.gold else "wrong" if place == favoured else ""
     return f'<span class="shown {mark}">{_picture(encoded, alt)}<br>{LETTERS[place]}</span>'
+
+
+def _place(row, page: str) -> str:
+    """A link to an answer on the page of all answers."""
+    place = urlencode({"variant": row.variant, "seed": row.seed, "id": row.id})
+    return f'<a href="{escape(page)}#{escape(place)}">among all answers</a>'
 
 
 def _alt(name: str, titles: Mapping[str, str]) -> str:
