@@ -156,7 +156,8 @@ def _is_still(path: Path, was: str) -> bool:
 
 
 def _write_answers(study: Study) -> None:
-    """Writes the page of all answers beside the report, unless it is there."""
+    """Writes the page of all answers beside the report, unless it is there. What is wrong with the answers is
+    said, and ends nothing: the report stands."""
     from mmrc_helpers.analysis.browser import page
 
     if page.is_current(study):
@@ -164,7 +165,10 @@ def _write_answers(study: Study) -> None:
     with folders.claim(folders.study_folder(study.name)):
         if not page.is_current(study):  # nor has another run written it meanwhile
             print(f"{study.name}/answers", flush=True)
-            page.write(study)
+            try:
+                page.write(study)
+            except UserError as error:
+                print(terminal.fitted(f"no page of all answers: {error}", sys.stdout))
 
 
 def _parser() -> argparse.ArgumentParser:

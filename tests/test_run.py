@@ -18,7 +18,7 @@ import pytest
 from mmrc_helpers import run
 from mmrc_helpers.execution import guard, notebooks
 from mmrc_helpers.store import folders
-from mmrc_helpers.study import runs
+from mmrc_helpers.study import jobs, runs
 
 START = 300  # seconds in which a runner gets to work on a machine that is busy with something else
 END = 20  # and in which its processes are gone
@@ -351,12 +351,12 @@ def test_runs_go_to_a_cluster_and_the_report_follows_them(place, capfd):
 def test_a_report_is_no_longer_current_when_the_rules_of_a_verdict_change(tmp_path):
     """A threshold, a table, a score: all code that a verdict is computed by is in the report's mark."""
     copy = tmp_path / "analysis"
-    shutil.copytree(run.ANALYSIS, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    assert run._sum_of(copy) == run._sum_of(run.ANALYSIS)
+    shutil.copytree(jobs.ANALYSIS, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    assert jobs._sum_of(copy) == jobs._sum_of(jobs.ANALYSIS)
     changed = tmp_path / "changed"
     shutil.copytree(copy, changed)
     gates = changed / "reversal" / "gates.py"
     gates.write_text(gates.read_text().replace("COMPETENT = 0.90", "COMPETENT = 0.80"))
-    assert run._sum_of(changed) != run._sum_of(copy)
+    assert jobs._sum_of(changed) != jobs._sum_of(copy)
     study = runs.load_study("smoke")
-    assert run._report_job(study, run.NOTEBOOKS).mark["analysis"] == run._sum_of(run.ANALYSIS)
+    assert jobs.report_job(study, run.NOTEBOOKS).mark["analysis"] == jobs._sum_of(jobs.ANALYSIS)

@@ -111,9 +111,9 @@ def _named_in(folder: Path) -> set[str]:
 
 
 def _content(mark: Path) -> dict:
-    """What a mark says; a damaged one marks nothing."""
+    """What a mark says; one that is damaged, or not there, marks nothing."""
     try:
-        content = files.read_json(mark)
+        content = files.read_json(mark) if mark.is_file() else {}
     except UserError:
         return {}
     return content if isinstance(content, dict) else {}
