@@ -90,3 +90,9 @@ def test_the_desk_side_is_quick_to_import_and_has_no_torch():
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert said == "False\n"
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.0  # of the processor
+
+
+def test_no_two_test_files_bear_one_name():
+    """pytest imports them by their names alone."""
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert sorted(set(names)) == sorted(names)
