@@ -316,16 +316,16 @@ def verdict(study):
 def show_provenance(opened):
     """What was run: the folders of every run, exposure per variant, every stage folder with time and device,
     versions of packages."""
-    from mmrc_helpers.analysis import reading, scores
+    from mmrc_helpers.analysis import provenance, reading, scores
     from mmrc_helpers.figures import sheets
 
-    made, shown = reading.provenance(opened), reading.exposure(opened)
+    made, shown = provenance.provenance(opened), reading.exposure(opened)
     equal = f" {scores.matched(shown)}" if len(shown) > 1 else ""
     sections = [
-        ("Where the numbers come from: folders below artifacts/", reading.sources(opened)),
+        ("Where the numbers come from: folders below artifacts/", provenance.sources(opened)),
         (f"Training exposure, means over seeds.{equal}", reading.percents(shown, ["replay_share"])),
         ("Stage folders", made.drop(columns="packages")),
-        ("Packages", reading.packages(made)),
+        ("Packages", provenance.packages(made)),
     ]
     return _html(sheets.tables(sections))
 

@@ -162,13 +162,13 @@ def _write_answers(study: Study) -> None:
 
     if page.is_current(study):
         return
-    with folders.claim(folders.study_folder(study.name)):
-        if not page.is_current(study):  # nor has another run written it meanwhile
-            print(f"{study.name}/answers", flush=True)
-            try:
+    try:
+        with folders.claim(folders.study_folder(study.name)):
+            if not page.is_current(study):  # nor has another run written it meanwhile
+                print(f"{study.name}/answers", flush=True)
                 page.write(study)
-            except UserError as error:
-                print(terminal.fitted(f"no page of all answers: {error}", sys.stdout))
+    except (UserError, PermissionError) as error:  # a reader of somebody else's study may not write there
+        print(terminal.fitted(f"no page of all answers: {error}", sys.stdout))
 
 
 def _parser() -> argparse.ArgumentParser:

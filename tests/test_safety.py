@@ -44,13 +44,18 @@ def test_a_study_whose_name_could_be_a_path_is_refused(name):
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "/abs", "..", ".hidden", "a\\b", "a\nb"])
-@pytest.mark.parametrize(
-    "where", ["model: {source: folder, name: %s}", "variants: {%s: {}}", "model: {study: %s}"]
-)
+@pytest.mark.parametrize("where", ["variants: {%s: {}}", "model: {study: %s}"])
 def test_names_in_a_study_file_cannot_be_paths(tmp_path, name, where):
     quoted = '"' + name.replace("\\", "\\\\").replace("\n", "\\n") + '"'
     with pytest.raises(UserError, match="is not a (plain file )?name"):
         load_study(write(tmp_path, "bad", where % quoted))
+
+
+@pytest.mark.parametrize("name", ["../x", "/abs", "..", ".hidden", "a\\b", "a\nb"])
+def test_a_model_lies_in_the_models_folder(tmp_path, name):
+    quoted = '"' + name.replace("\\", "\\\\").replace("\n", "\\n") + '"'
+    with pytest.raises(UserError, match="is no folder in machine.models_folder; write model.name"):
+        load_study(write(tmp_path, "bad", f"model: {{source: folder, name: {quoted}}}"))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from mmrc_helpers.analysis import reading
+from mmrc_helpers.analysis import provenance, reading
 from mmrc_helpers.store import files, folders
 from mmrc_helpers.store.keys import plain
 from mmrc_helpers.study.runs import Run, Study
@@ -62,7 +62,7 @@ def _made(run: Run, differ: float) -> Iterator[str]:
         yield f"Trained on weights held in {model['quantize']}, it is merged into those in full precision."
     told = {"facts": world["facts"], "phases": run.params["phases"]}
     yield f"Every parameter:\n\n```yaml\n{yaml.safe_dump(plain(told), sort_keys=False)}```"
-    yield f"Packages:\n\n{markdown(reading.packages(reading.provenance(run)))}"
+    yield f"Packages:\n\n{markdown(provenance.packages(provenance.provenance(run)))}"
 
 
 def _results(study: Study, run: Run) -> Iterator[str]:

@@ -1,10 +1,9 @@
-"""What the verbs read from finished stage folders: facts, questions, answers, metrics, traces, provenance."""
+"""What the verbs read from finished stage folders: facts, questions, answers, metrics, traces."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from mmrc_helpers.analysis import FINDINGS, Finding, scores
@@ -142,7 +141,7 @@ def exposure(opened: Run | Study) -> pd.DataFrame:
     that taught something new, replay share. Phases of one run are summed."""
     rows = [
         {"variant": run.variant, "seed": run.seed, **_shown(stage.folder)}
-        for run in _all_runs(opened)
+        for run in all_runs(opened)
         for stage in stages.train_stages(run)
         if folders.is_complete(stage.folder)
     ]
@@ -189,7 +188,7 @@ def evidence(opened: Run | Study) -> Evidence:
 
 def runs_of(opened: Run | Study) -> tuple[Run, ...]:
     """The run itself, or a study's runs that are evaluated. Raises UserError when there are none."""
-    runs = _all_runs(opened)
+    runs = all_runs(opened)
     done = tuple(run for run in runs if is_evaluated(run))
     if not done:
         name = runs[0].study
@@ -204,7 +203,8 @@ def is_evaluated(run: Run) -> bool:
     return all(folders.is_complete(stage.folder) for _, _, stage in stages.eval_stages(run))
 
 
-def _all_runs(opened: Run | Study) -> tuple[Run, ...]:
+def all_runs(opened: Run | Study) -> tuple[Run, ...]:
+    """The run, or all runs of the study, evaluated or not."""
     return (opened,) if isinstance(opened, Run) else opened.runs
 
 
@@ -278,7 +278,7 @@ def traces(opened: Run | Study) -> dict[str, pd.DataFrame]:
     """The tables of `traces.read_run` of a run, or of all finished runs of a study, with variant and seed;
     empty where nothing was traced."""
     found = []
-    for run in _all_runs(opened):
+    for run in all_runs(opened):
         if places := [folders.check(of, "dynamics/*.parquet") for of in stages.traces_folders(run)]:
             tables = read_run(places)
             found.append({name: t.assign(variant=run.variant, seed=run.seed) for name, t in tables.items()})
@@ -295,7 +295,7 @@ def axes_of(opened: Run | Study, found: Mapping[str, pd.DataFrame]) -> Axes:
         return axes
     there = set(found["logprobs"]["candidate"])
     wrong = next((kind for kind in (axes.wrong, *WRONG) if kind in there), axes.wrong)
-    names = world_of(_all_runs(opened)[0]).cells[:2]
+    names = world_of(all_runs(opened)[0]).cells[:2]
     names = names if len(names) > 1 else (names[0], names[0])
     values = {name: tuple(dict.fromkeys(found["logprobs"][name].astype(str))) for name in names}
     return Axes(values=values, wrong=wrong)
@@ -303,7 +303,7 @@ def axes_of(opened: Run | Study, found: Mapping[str, pd.DataFrame]) -> Axes:
 
 def why_untraced(opened: Run | Study, table: str = "logprobs") -> str:
     """One sentence that says why a run or a study has no rows in this table of `traces`."""
-    runs = _all_runs(opened)
+    runs = all_runs(opened)
     if not any(run.params["phases"] for run in runs):
         return "No phases, so nothing to trace: this variant is the untrained control."
     if not any(run.params["dynamics"]["probes"] for run in runs):
@@ -327,59 +327,7 @@ def trace_table(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-# --- provenance and how tables are shown -------------------------------------------------------------------
-
-
-def sources(opened: Run | Study) -> pd.DataFrame:
-    """One row per run: the folders below artifacts/ of its notebooks and of every kind of stage."""
-    rows = []
-    for run in _all_runs(opened):
-        row = {"variant": run.variant, "seed": run.seed}
-        row["notebooks"] = folders.name_of(folders.run_folder(run.study, run.name))
-        for stage in stages.stages_of(run):
-            name = folders.name_of(stage.folder)
-            row[stage.kind] = f"{row[stage.kind]}, {name}" if stage.kind in row else name
-        rows.append(row)
-    return pd.DataFrame(rows).fillna("")
-
-
-def provenance(opened: Run | Study) -> pd.DataFrame:
-    """One row per stage folder in use: what made it, when needed by whom, how long it took, and what else its
-    last digits depend on: the device, how many processes and threads of each, and the rows of one pass."""
-    rows: dict[Path, dict] = {}
-    for run in _all_runs(opened):
-        for stage in stages.stages_of(run):
-            row = rows.setdefault(stage.folder, {"stage": stage.kind, "runs": []})
-            row["runs"].append(run.name)
-            row["folder"] = str(stage.folder.relative_to(files.artifacts_root()))
-            made, machine = _how(stage.folder)
-            row |= {name: machine.get(name, 0) for name in ("processes", "threads", "micro_batch")}
-            row |= {
-                "minutes": made["seconds"] / 60 if made else np.nan,
-                "device": made.get("device", "device not noted") if made else "not made",
-            }
-            row |= {"commit": made.get("commit", "")[:12], "packages": made.get("packages", {})}
-    return pd.DataFrame([row | {"runs": ", ".join(row["runs"])} for row in rows.values()])
-
-
-def _how(folder: Path) -> tuple[dict, dict]:
-    """What finished a stage, and how it was told to compute; empty if it is not made."""
-    if not folders.is_complete(folder):
-        return {}, {}
-    return files.read_json(folder / "made.json"), files.read_json(folder / "recipe.json")["machine"]
-
-
-def packages(table: pd.DataFrame) -> pd.DataFrame:
-    """Versions in use, one row per package; more than one version means that stages were made at different
-    times."""
-    versions: dict[str, set] = {}
-    for installed in table["packages"]:
-        for name, version in installed.items():
-            versions.setdefault(name, set()).add(version)
-    rows = [
-        {"package": name, "version": ", ".join(sorted(found))} for name, found in sorted(versions.items())
-    ]
-    return pd.DataFrame(rows)
+# --- how tables are shown ----------------------------------------------------------------------------------
 
 
 def figures_folder(opened: Run | Study) -> Path:

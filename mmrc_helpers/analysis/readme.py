@@ -3,7 +3,7 @@ folders, so that no number in it is typed by hand."""
 
 import pandas as pd
 
-from mmrc_helpers.analysis import reading
+from mmrc_helpers.analysis import provenance, reading
 from mmrc_helpers.analysis.intervals import percent
 from mmrc_helpers.analysis.scores import matched
 from mmrc_helpers.analysis.traces import alignment_ends
@@ -105,7 +105,7 @@ def alignment(study: Study) -> str:
 
 def reading_note(study: Study) -> str:
     """What was run where, and what is equal between variants."""
-    made = reading.provenance(study)
+    made = provenance.provenance(study)
     done = made[made["device"] != "not made"]
     hours, commits = done["minutes"].sum() / 60, sorted(set(done["commit"]) - {""})
     exposure = reading.exposure(study)

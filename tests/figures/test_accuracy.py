@@ -43,13 +43,8 @@ def test_the_main_figure_has_a_dot_for_every_seed(evidence):
     }
     assert len(dots["forward"][0].get_xdata()) == 2 * 7 and not dots["shuffled"]
     named = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert named == [
-        "chance",
-        "novel people, forward",
-        "novel people, reverse",
-        "background people",
-        "every seed",
-    ]
+    whose = {"novel people, forward", "novel people, reverse", "background people"}
+    assert set(named) == {"chance", "every seed", *whose}
 
 
 def test_many_variants_are_rows_with_their_seeds_full_where_they_were_taught():

@@ -85,7 +85,7 @@ STUDIES = {
     ),
     "unknown choice": (
         "machine: {launcher: slurm}",
-        "machine.launcher: 'slurm' .* deepspeed, torchrun, python",
+        "machine.launcher: 'slurm' .* deepspeed, torchrun, accelerate, python",
     ),
     "negative count": ("people: {novel: -1}", "people.novel: must be at least 0; got -1"),
     "two lengths": (
