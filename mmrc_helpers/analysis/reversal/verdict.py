@@ -274,8 +274,14 @@ def _notes(evidence: Evidence, found: cells.Split) -> dict[str, str]:
 
 def _sentence(evidence: Evidence, read: str, parts: Mapping[str, Part]) -> str:
     """The one sentence for all formats."""
-    told = "; ".join(f"{format}, {found.sentence}" for format, found in parts.items())
+    told = "; ".join(f"{format}, {_briefly(found)}" for format, found in parts.items())
     return f"Of novel people taught {_taught(evidence, read)} (variant {read}): {told}."
+
+
+def _briefly(found: Part) -> str:
+    """What is said of one format; many failed gates are counted, and named in the reasons."""
+    failed = sum(not gate.passed for gate in found.gates)
+    return f"{INCONCLUSIVE}: {failed} gates failed" if failed > 2 else found.sentence
 
 
 def _taught(evidence: Evidence, variant: str) -> str:
