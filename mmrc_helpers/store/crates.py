@@ -6,10 +6,10 @@ import json
 import re
 import shutil
 import time
+import tomllib
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from importlib import metadata
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -100,7 +100,8 @@ def _metadata(about: Mapping, sums: Mapping[str, tuple[int, str]]) -> dict:
          "encodingFormat": KINDS[Path(name).suffix]}
         for name, (size, digest) in sums.items()
     ]  # fmt: skip
-    version = metadata.version("mmrc_helpers")
+    # The package is not installed but found in its place, so its version stands in one file alone.
+    version = tomllib.loads((files.REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]["version"]
     graph = [
         {"@id": METADATA, "@type": "CreativeWork", "about": {"@id": "./"},
          "conformsTo": {"@id": "https://w3id.org/ro/crate/1.1"}},

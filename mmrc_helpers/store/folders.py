@@ -62,8 +62,12 @@ def is_complete(folder: Path) -> bool:
     return (folder / "made.json").is_file()
 
 
+def _say(text: str) -> None:
+    print(text, flush=True)  # whoever waits wants to know it now, also behind a pipe
+
+
 @contextlib.contextmanager
-def claim(folder: Path, echo: Callable[[str], None] = print, wait: bool = True) -> Iterator[None]:
+def claim(folder: Path, echo: Callable[[str], None] = _say, wait: bool = True) -> Iterator[None]:
     """Only one process at a time makes a stage; a second one waits here and then finds it complete:
 
         with claim(folder):
