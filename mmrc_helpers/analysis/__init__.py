@@ -81,12 +81,7 @@ FINDINGS: dict[str, Finding] = {
         },
         table=reasoning.everything,
         figures={
-            "scores": accuracy.plot_scores,
-            "gates": accuracy.plot_gates,
-            "controls": accuracy.plot_controls,
-            "answers": accuracy.plot_answers,
-            "transfer": accuracy.plot_transfer,
-            "calibration": accuracy.plot_calibration,
+            **OF_ANY_WORLD,
             "directions": reasoning.plot_directions,
             "margins": reasoning.plot_margins,
             "squeezing": reasoning.plot_squeezing,

@@ -18,7 +18,7 @@ def sources(opened: Run | Study) -> pd.DataFrame:
         row = {"variant": run.variant, "seed": run.seed}
         row["notebooks"] = folders.name_of(folders.run_folder(run.study, run.name))
         for stage in stages.stages_of(run):
-            name = folders.name_of(stage.folder)
+            name = stage.relative
             row[stage.kind] = f"{row[stage.kind]}, {name}" if stage.kind in row else name
         rows.append(row)
     return pd.DataFrame(rows).fillna("")
@@ -32,7 +32,7 @@ def provenance(opened: Run | Study) -> pd.DataFrame:
         for stage in stages.stages_of(run):
             row = rows.setdefault(stage.folder, {"stage": stage.kind, "runs": []})
             row["runs"].append(run.name)
-            row["folder"] = str(stage.folder.relative_to(files.artifacts_root()))
+            row["folder"] = stage.relative
             made, machine = _how(stage.folder)
             row |= {name: machine.get(name, 0) for name in ("processes", "threads", "micro_batch")}
             row |= {

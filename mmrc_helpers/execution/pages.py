@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mmrc_helpers.execution.dressing import dress
 from mmrc_helpers.store import files
+from mmrc_helpers.store.html import head
 
 PARAMETERS = {"parameters", "injected-parameters"}
 OPEN = "mm.open_"  # the verbs that open a run or a study
@@ -84,14 +85,7 @@ def render_index(page: Path, title: str, question: str, rows: Sequence[Mapping])
     )
     style = (TEMPLATES / "report" / "style.css").read_text(encoding="utf-8")
     html = f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="icon" href="data:,">
-<title>{escape(title)}</title>
-<style>{style}</style>
-</head>
+{head(title, style)}
 <body>
 <main>
 <h1>{escape(title)}</h1>

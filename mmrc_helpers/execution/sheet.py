@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 
 from mmrc_helpers.execution.pages import TEMPLATES
+from mmrc_helpers.store.html import head
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 STYLE = """
@@ -25,15 +26,7 @@ def page(title: str, body: str) -> str:
     """A whole page with this title and body."""
     style = (TEMPLATES / "report" / "style.css").read_text(encoding="utf-8") + STYLE
     return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<link rel="icon" href="data:,">
-<title>{escape(title)}</title>
-<style>{style}</style>
-</head>
+{head(title, style, POLICY)}
 <body>
 <main>
 <h1>{escape(title)}</h1>

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from mmrc_helpers.store.html import head
 from mmrc_helpers.tasks.example import Example, Part, answer_of, question
 
 SIDE = 880  # pixels: larger pictures are shrunk, so that the page stays small
@@ -41,16 +42,7 @@ def page(title: str, introduction: str, worlds: Iterable[World]) -> Iterable[str
     shown, style = list(worlds), Path(__file__).with_suffix(".css").read_text("utf-8")
     links = "".join(f'<a href="#{escape(world.name)}">{escape(world.name)}</a>' for world in shown)
     yield f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<link rel="icon" href="data:,">
-<title>{escape(title)}</title>
-<style>
-{style}</style>
-</head>
+{head(title, style, POLICY)}
 <body>
 <main>
 <h1>{escape(title)}</h1>

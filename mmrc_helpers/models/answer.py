@@ -39,24 +39,19 @@ class Answerer:
             for shift in range(self.orders_of(example))
             for request in candidates(example, shift)
         ]
-        values, by_itself = self.continuations(requests)
-        logprobs, said = iter(values), iter(by_itself)
-        found = [
-            [_normalised([next(logprobs) for _ in compared(example)]) for _ in range(self.orders_of(example))]
-            for example in examples
-        ]
+        answered = iter(zip(requests, *self.continuations(requests), strict=True))
         means, picks, rights, texts = [], [], [], []
-        for example, shown in zip(examples, found, strict=True):
+        for example in examples:
+            options = compared(example)
+            orders = [[next(answered) for _ in options] for _ in range(self.orders_of(example))]
+            shown = [_normalised([value for _, value, _ in order]) for order in orders]
             canonical = [rotate(list(line), -shift % len(line)) if example.how else line
                          for shift, line in enumerate(shown)]  # fmt: skip
             means.append(np.log(np.exp(canonical).mean(0)) if shown else np.zeros(0))
-            picks.append([compared(example)[int(line.argmax())] for line in shown])
+            picks.append([options[int(line.argmax())] for line in shown])
             rights.append([int(np.argmax(line)) == example.gold for line in canonical])
-            asked = [
-                [(next(said), *one) for one in candidates(example, shift)] for shift in range(len(shown))
-            ]
-            plain = question(example)
-            own = [text for itself, turns, text in (asked[0] if asked else ()) if itself and turns == plain]
+            first = orders[0] if orders else ()
+            own = [text for (turns, text), _, by_itself in first if by_itself and turns == question(example)]
             texts.append(self._decoded([self.encoder.answer_ids(own[0])])[0] if own else None)
         return means, picks, rights, texts
 

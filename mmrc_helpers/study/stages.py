@@ -48,7 +48,7 @@ class Stage:
     @property
     def relative(self) -> str:
         """The folder below the artifacts, as recipes and marks name it: KIND/SLUG-KEY."""
-        return str(self.folder.relative_to(files.artifacts_root()))
+        return folders.name_of(self.folder)
 
     def recipe(self, machine: Mapping) -> dict:
         """What recipe.json holds; `machine` says how to compute and is in no key."""

@@ -20,6 +20,7 @@ from mmrc_helpers.analysis import reading
 from mmrc_helpers.analysis.browser.contents import Contents, Pictures, gather, packed, picture
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.store import disk, files, folders
+from mmrc_helpers.store.html import head
 from mmrc_helpers.store.keys import content_key
 from mmrc_helpers.study import stages
 from mmrc_helpers.study.runs import Study
@@ -186,16 +187,7 @@ def held(data: dict) -> str:
 def _page(data: dict, told: str, packs: str, texts: Sequence[str]) -> list[str]:
     style, script = ((HERE / name).read_text("utf-8") for name in ("browser.css", "browser.js"))
     title = f"Answers of {data['name']}"
-    head = f"""<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<link rel="icon" href="data:,">
-<title>{escape(title)}</title>
-<style>
-{style}</style>
-</head>
+    start = f"""{head(title, style, POLICY)}
 <body class="answers-page">
 <header>
 <h1>{escape(title)}</h1>
@@ -207,6 +199,6 @@ def _page(data: dict, told: str, packs: str, texts: Sequence[str]) -> list[str]:
 </main>
 <script type="text/plain" id="contents">"""
     between = '</script>\n<script type="text/plain" id="pictures">'
-    start = 'start(document.querySelector("main"));'
-    tail = f'</script>\n<script type="module">\n{script}\n{start}\n</script>\n</body>\n</html>\n'
-    return [head, packs, between, *texts, tail]
+    call = 'start(document.querySelector("main"));'
+    tail = f'</script>\n<script type="module">\n{script}\n{call}\n</script>\n</body>\n</html>\n'
+    return [start, packs, between, *texts, tail]
