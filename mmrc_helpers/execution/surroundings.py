@@ -37,6 +37,10 @@ LAUNCHERS = re.compile(
     r"|(OMPI|PMI|PMI2|PMIX|PRTE|PALS|MV2|MPI|MPICH|I_MPI|HYDRA|HYDI|JSM|FLUX)_"
     r"|(SLURM|SLURMD|SRUN|SBATCH|SALLOC|PBS|LSB|LSF|SGE|AZUREML|SM|DLTS)_"
 )
+# Libraries read a number from these while they are imported, and stop at anything else.
+NUMBERS = re.compile(
+    r"HF_HUB_(ETAG|DOWNLOAD)_TIMEOUT$|HF_DATASETS_IN_MEMORY_MAX_SIZE$|DIFFUSERS_TIMEOUT_REMOTE_CODE$"
+)
 THREADS = re.compile(r"(OMP|KMP|GOMP|MKL|OPENBLAS|GOTO|BLIS|NUMEXPR|VECLIB)_")
 PLAINER = str.maketrans(
     {"−": "-", "–": "-", "→": "->", "…": "...", "×": "x", "±": "+-", "≤": "<=", "≥": ">="}
@@ -70,6 +74,9 @@ def own(outer: Mapping[str, str]) -> dict[str, str]:
     """The environment of a batch process, made from the one outside. Raises UserError if temporary files have
     no place at all."""
     kept = {name: value for name, value in outer.items() if name in KEPT or not SETTINGS.match(name)}
+    for name in filter(NUMBERS.match, outer):
+        if not re.fullmatch(r"\s*\d+\s*", outer[name]):
+            kept.pop(name)
     lent = _lent_folder()
     for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
         kept[name] = str(lent / name.lower())
