@@ -131,6 +131,7 @@ def _answer(example: Example, right: bool) -> dict:
         "question": next((c for kind, c in reversed(example.prompt) if kind == "text"), ""),
         "logprobs": logprobs.tolist(),
         "p_gold": float(np.exp(logprobs[example.gold])),
+        "order_logprobs": [logprobs.tolist()] * count if example.how else [],
         "picks": picks,
         "orders": len(picks),
         "all_orders": float(right),

@@ -196,6 +196,7 @@ def _row(population, cell, person, right, match, drop, seed) -> dict:
         "question": f"What about {own}?" if direction == "reverse" or format == "judge" else "Who is this?",
         "logprobs": logprobs,
         "p_gold": float(np.exp(logprobs[gold])),
+        "order_logprobs": [logprobs] * 4 if format == "choice" else [],
         "picks": picks if format != "free" else [],
         "orders": 4 if format == "choice" else 1,
         "all_orders": float(right),

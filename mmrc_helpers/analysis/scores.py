@@ -17,9 +17,9 @@ from mmrc_helpers.store import files
 
 # The columns of answers.jsonl that are no facets, and those that are added here.
 FIXED = (
-    "id group split world phase two_way options how gold truth pictures question logprobs p_gold picks "
-    "orders all_orders answer text parsed parts correct_logprob correct_text variant seed cluster "
-    "correct cell"
+    "id group split world phase two_way options how gold truth pictures question logprobs p_gold "
+    "order_logprobs picks orders all_orders answer text parsed parts correct_logprob correct_text variant "
+    "seed cluster correct cell"
 ).split()
 INVALID = "invalid"
 

@@ -29,10 +29,10 @@ class Answerer:
     def scored(
         self, examples: Sequence[Example]
     ) -> tuple[list[np.ndarray], list[list[str]], list[list[bool]], list[str | None]]:
-        """Of every example: the log-probabilities of its options in canonical order, normalised over the
-        options and averaged over option orders; the text favoured in each order; whether that is right; and
-        what the model writes by itself (as `written`) if that is one of the options, else None. Empty where
-        an example has no options."""
+        """Of every example: the log-probabilities of its options, (orders, options), options in canonical
+        order, normalised over them; the text favoured in each order; whether that is right; and what the
+        model writes by itself (as `written`) if that is one of the options, else None. Empty where an
+        example has no options."""
         requests = [
             request
             for example in examples
@@ -40,20 +40,20 @@ class Answerer:
             for request in candidates(example, shift)
         ]
         answered = iter(zip(requests, *self.continuations(requests), strict=True))
-        means, picks, rights, texts = [], [], [], []
+        logprobs, picks, rights, texts = [], [], [], []
         for example in examples:
             options = compared(example)
             orders = [[next(answered) for _ in options] for _ in range(self.orders_of(example))]
             shown = [_normalised([value for _, value, _ in order]) for order in orders]
             canonical = [rotate(list(line), -shift % len(line)) if example.how else line
                          for shift, line in enumerate(shown)]  # fmt: skip
-            means.append(np.log(np.exp(canonical).mean(0)) if shown else np.zeros(0))
+            logprobs.append(np.array(canonical))
             picks.append([options[int(line.argmax())] for line in shown])
             rights.append([int(np.argmax(line)) == example.gold for line in canonical])
             first = orders[0] if orders else ()
             own = [text for (turns, text), _, by_itself in first if by_itself and turns == question(example)]
             texts.append(self._decoded([self.encoder.answer_ids(own[0])])[0] if own else None)
-        return means, picks, rights, texts
+        return logprobs, picks, rights, texts
 
     def orders_of(self, example: Example) -> int:
         """Over how many option orders an example is averaged: of unlettered options there is one."""
@@ -102,6 +102,11 @@ class Answerer:
 
     def _decoded(self, answers: Sequence) -> list[str]:
         return self.encoder.tokenizer.batch_decode(answers, skip_special_tokens=True)
+
+
+def averaged(logprobs: np.ndarray) -> np.ndarray:
+    """Log-probabilities (orders, options) as those of the mean probability over the orders, (options,)."""
+    return np.log(np.exp(logprobs).mean(0)) if len(logprobs) else np.zeros(0)
 
 
 def _normalised(logprobs: Sequence[float]) -> np.ndarray:

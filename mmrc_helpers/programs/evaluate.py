@@ -14,7 +14,7 @@ import torch
 
 from mmrc_helpers.execution import worker
 from mmrc_helpers.models import load
-from mmrc_helpers.models.answer import Answerer
+from mmrc_helpers.models.answer import Answerer, averaged
 from mmrc_helpers.models.encode import Encoder
 from mmrc_helpers.models.features import open_pictures, place_of
 from mmrc_helpers.store import files, folders
@@ -88,9 +88,10 @@ def answer(chunk: Sequence[Example], answerer: Answerer, world: World) -> list[d
     return [row(e, *of, texts.get(e.id, ""), world) for e, *of in columns]
 
 
-def row(example: Example, logprobs: np.ndarray, picks: list, rights: list, text: str, world: World) -> dict:
-    """One line of answers.jsonl."""
+def row(example: Example, by_order: np.ndarray, picks: list, rights: list, text: str, world: World) -> dict:
+    """One line of answers.jsonl. by_order: log-probabilities, (orders, options)."""
     grade = world.grade(example, text) if answer_of(example) else None
+    logprobs = averaged(by_order)
     compared = len(logprobs) > 0
     rounded = np.round(logprobs, DIGITS)
     return {
@@ -107,6 +108,7 @@ def row(example: Example, logprobs: np.ndarray, picks: list, rights: list, text:
         "p_gold": round(float(np.exp(logprobs[example.gold])), DIGITS)
         if compared and example.gold >= 0
         else None,
+        "order_logprobs": np.round(by_order, DIGITS).tolist() if len(by_order) > 1 else [],
         "picks": picks,
         "orders": len(rights),
         "all_orders": float(np.mean(rights)) if rights else None,

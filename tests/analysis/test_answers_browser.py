@@ -8,6 +8,7 @@ import re
 from dataclasses import replace
 
 import finished_study
+import numpy as np
 import pytest
 
 import mmrc_helpers as mm
@@ -45,6 +46,18 @@ def data_of(text: str) -> dict:
     return json.loads(gzip.decompress(base64.b64decode(packs)))
 
 
+def _holds_each_order(row: dict, shown: list, question: dict) -> None:
+    """The probabilities in each order are those that were written, favour what was favoured, and average to
+    the mean."""
+    assert len(shown) == (row["orders"] if row["orders"] > 1 else 0)
+    if shown:
+        chances = np.exp(np.array(shown) / -10_000)
+        assert chances.mean(0) == pytest.approx(np.exp(row["logprobs"]), abs=2e-4)
+        size = len(row["options"])
+        letters = [question["said"][(int(line.argmax()) - k) % size] for k, line in enumerate(chances)]
+        assert letters == row["picks"]
+
+
 def test_every_answer_is_there_behind_the_question_that_was_asked(study, contents):
     rows, pictures = rows_of(study), Pictures()
     data = packed(contents, pictures)
@@ -58,6 +71,7 @@ def test_every_answer_is_there_behind_the_question_that_was_asked(study, content
         assert [-value / 10_000 for value in answers["logprobs"][k]] == pytest.approx(
             row["logprobs"], abs=6e-5
         )
+        _holds_each_order(row, answers["order_logprobs"][k], question)
         assert list(texts[answers["picks"][k]]) == row["picks"] and texts[answers["text"][k]] == row["text"]
         assert answers["by_logprob"][k] == row["correct_logprob"]
         assert dict(zip(data["facets"], question["facets"], strict=True)) == {

@@ -6,7 +6,7 @@ import torch
 from models.loaded import CPU, PLAIN
 
 from mmrc_helpers.models import chat, load, score
-from mmrc_helpers.models.answer import Answerer
+from mmrc_helpers.models.answer import Answerer, averaged
 from mmrc_helpers.models.encode import IGNORED, Encoder
 from mmrc_helpers.tasks.example import Example, pictures_of, question
 
@@ -168,16 +168,17 @@ def test_options_are_averaged_over_their_orders(toy):
     judged = example(TEXT[:1], options=("Right", "Wrong"), gold=0)
     written = example(TEXT[:1])
     asker = Answerer(toy.model, toy.frozen, CPU, 8, 2, 4)
-    means, picks, rights, _ = asker.scored([lettered, judged, written])
+    logprobs, picks, rights, _ = asker.scored([lettered, judged, written])
     by_hand = []
     for shift in range(2):
         values, _ = asker.continuations([(question(lettered, shift), letter) for letter in "ABC"])
         by_hand.append(np.roll(np.exp(values) / np.exp(values).sum(), shift))
         favoured = int(np.argmax(values))
         assert picks[0][shift] == "ABC"[favoured] and rights[0][shift] == ((favoured + shift) % 3 == 1)
-    assert np.exp(means[0]) == pytest.approx(np.mean(by_hand, 0), abs=1e-5)
-    assert len(means[1]) == 2 and rights[1] == [picks[1] == ["Right"]]
-    assert (len(means[2]), picks[2], rights[2]) == (0, [], [])
+    assert np.exp(logprobs[0]) == pytest.approx(np.array(by_hand), abs=1e-5)
+    assert np.exp(averaged(logprobs[0])) == pytest.approx(np.mean(by_hand, 0), abs=1e-5)
+    assert logprobs[1].shape == (1, 2) and rights[1] == [picks[1] == ["Right"]]
+    assert (len(averaged(logprobs[2])), picks[2], rights[2]) == (0, [], [])
 
 
 def test_an_answer_that_is_one_of_the_options_is_known_before_it_is_written(toy):

@@ -379,11 +379,12 @@ function image(data, number, question, source) {
 
 const picksOf = (data, i) => data.texts[data.answers.picks[i]];
 
-// The options with their mean probability, and in which orders each was favoured.
+// The options with their mean probability, that in each order, and in which orders each was favoured.
 function options(data, i, question, shift, picture) {
   const logprobs = data.answers.logprobs[i];
   if (!logprobs.length) return null;
   const picks = picksOf(data, i);
+  const byOrder = data.answers.order_logprobs[i];
   const count = question.options.length;
   // Letters tell the place in an order; other texts may be alike behind several contexts, and are asked in one order.
   const favoured = picks.map((said, order) => question.how
@@ -395,7 +396,8 @@ function options(data, i, question, shift, picture) {
       const letter = question.how ? LETTERS[(k - order + count) % count] : "•";
       const is = favoured[order] === k;
       return h("td", { class: "order" }, h("span", { class: is ? "favoured" : "" },
-        letter, is ? h("span", { class: "hidden" }, " favoured") : null));
+        letter, is ? h("span", { class: "hidden" }, " favoured") : null),
+        byOrder.length ? h("span", { class: "of-order" }, percent(Math.exp(-byOrder[order][k] / DIGITS))) : null);
     });
     const gold = k === question.gold;
     return h("tr", { class: gold ? "gold" : "" },
@@ -409,7 +411,8 @@ function options(data, i, question, shift, picture) {
   const heads = picks.map((_, order) => h("th", { scope: "col", class: order === shift && question.how ? "order now" : "order" },
     picks.length > 1 ? `order ${order + 1}` : "favoured"));
   const note = picks.length > 1
-    ? "Probabilities are means over the orders; of a single order the answers keep what it favoured (filled)."
+    ? "Probabilities are means over the orders; under an order: the letter an option has in it, filled where it is favoured"
+      + (byOrder.length ? ", and its probability." : ".")
     : "Probabilities are normalised over the options.";
   return h("section", { class: "options" },
     scrolling("options", h("table", {},

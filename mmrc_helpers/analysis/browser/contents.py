@@ -24,7 +24,7 @@ from mmrc_helpers.worlds import WORLDS, Data
 from mmrc_helpers.worlds.folder import read_data
 
 DIGITS = 10_000  # log-probabilities are kept with four decimals: whole numbers take less room
-COLUMNS = ("id", "logprobs", "picks", "text", "parsed", "parts", "correct", "correct_text", "correct_logprob")
+COLUMNS = "id logprobs order_logprobs picks text parsed parts correct correct_text correct_logprob".split()
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +77,9 @@ def gather(opened: Run | Study) -> Contents:
                 title = titles.get(example.group, example.group)
                 questions.append(Question(folder, world, title, example))
             found.append(places[key])
-        tables.append(answers[list(COLUMNS)].assign(question=found, asking=len(askings)))
+        if "order_logprobs" not in answers:  # an earlier evaluation kept their mean alone
+            answers = answers.assign(order_logprobs=[[] for _ in found])
+        tables.append(answers[COLUMNS].assign(question=found, asking=len(askings)))
         askings.append({"variant": run.variant, "seed": run.seed, "phase": phase, "world": world})
     study = opened.study if isinstance(opened, Run) else opened.name
     name = f"{study}: {opened.variant}, seed {opened.seed}" if isinstance(opened, Run) else study
@@ -166,7 +168,8 @@ def packed(contents: Contents, pictures: Pictures, chosen: Collection[int] | Non
             "question": [place[number] for number in answers["question"]],
             "asking": answers["asking"].tolist(),
             "right": [None if np.isnan(value) else int(value) for value in answers["correct"]],
-            "logprobs": [[round(-DIGITS * value) for value in line] for line in answers["logprobs"]],
+            "logprobs": [_whole(line) for line in answers["logprobs"]],
+            "order_logprobs": [[_whole(line) for line in lines] for lines in answers["order_logprobs"]],
             "picks": _numbered(answers["picks"].map(tuple), texts),
             "text": _numbered(answers["text"], texts),
             "parsed": _numbered(answers["parsed"], texts),
@@ -210,6 +213,11 @@ def _question(contents: Contents, question: Question, pictures: Pictures, twins:
         "answer": example.answer,
     }
     return {name: value for name, value in row.items() if value not in ("", [])} | {"gold": example.gold}
+
+
+def _whole(logprobs: Sequence[float]) -> list[int]:
+    """Log-probabilities without their sign, in units of the last digit that is kept."""
+    return [round(-DIGITS * value) for value in logprobs]
 
 
 def _numbered(values: Iterator | pd.Series, texts: dict) -> list[int]:
