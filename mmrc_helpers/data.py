@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mmrc_helpers.errors import UserError, check_file_name, check_known, listed, near_miss, raise_all, show
-from mmrc_helpers.execution import launch, surroundings
+from mmrc_helpers.execution import launch, surroundings, terminal
 from mmrc_helpers.execution.machine import for_stage
 from mmrc_helpers.models.folder import problems
 from mmrc_helpers.store import disk, files, folders, photographs
@@ -53,23 +53,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. Returns the exit status: 0 everything is here, 1 something is not, 2 wrong input or a
     disk that is too small."""
     options = _parser().parse_args(arguments)
-    try:
-        if options.what == "unpack":
-            return _unpack(options.model, options.models_folder, print)
-        items = _chosen("model", options.models, options.models_folder)
-        items += _chosen("dataset", options.datasets, options.pictures_folder)
-        if not items:
-            raise UserError(f"name something: {_known('models')} {_known('datasets')}")
-        reasons = _say_sizes(items, print)
-        if options.dry_run:
-            return int(any(reasons.values()))
-        failed = [item.name for item in items if not _get(item, options.rows, reasons[item.name], print)]
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\ninterrupted; the same command goes on from here", file=sys.stderr)
-        return 130
+    if options.what == "unpack":
+        return terminal.status(lambda: _unpack(options.model, options.models_folder, print))
+    return terminal.status(lambda: _download(options))
+
+
+def _download(options: argparse.Namespace) -> int:
+    items = _chosen("model", options.models, options.models_folder)
+    items += _chosen("dataset", options.datasets, options.pictures_folder)
+    if not items:
+        raise UserError(f"name something: {_known('models')} {_known('datasets')}")
+    reasons = _say_sizes(items, print)
+    if options.dry_run:
+        return int(any(reasons.values()))
+    failed = [item.name for item in items if not _get(item, options.rows, reasons[item.name], print)]
     lacking = f"; not {listed(failed)}" if failed else ""
     print(f"\n{len(items) - len(failed)} of {len(items)} are here{lacking}")
     return int(bool(failed))

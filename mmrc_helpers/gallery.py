@@ -6,7 +6,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from mmrc_helpers.errors import UserError, show
+from mmrc_helpers.errors import show
+from mmrc_helpers.execution import terminal
 from mmrc_helpers.figures import cards
 from mmrc_helpers.store import disk, files, folders
 from mmrc_helpers.store.keys import plain
@@ -41,12 +42,12 @@ INTRODUCTION = (
 
 def main() -> int:
     """The command line. Returns the exit status: 2 if the page cannot be written."""
-    try:
-        with disk.writing_into(files.artifacts_root()):
-            page = write(folders.study_folder(NAME))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return terminal.status(_gallery)
+
+
+def _gallery() -> int:
+    with disk.writing_into(files.artifacts_root()):
+        page = write(folders.study_folder(NAME))
     print(f"gallery: {show(page)}")
     return 0
 

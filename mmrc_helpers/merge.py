@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmrc_helpers.errors import UserError, show
-from mmrc_helpers.execution import launch, surroundings
+from mmrc_helpers.execution import launch, surroundings, terminal
 from mmrc_helpers.execution.machine import for_stage
 from mmrc_helpers.store import disk, files, folders
 from mmrc_helpers.store.keys import plain
@@ -20,17 +20,14 @@ VERSION = 1  # raised when the meaning of what the program writes changes
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. Returns the exit status: 0 done, 1 the program failed, 2 wrong input."""
     options = _parser().parse_args(arguments)
-    try:
-        study = load_study(options.study, options.params_folder)
-        run = find_run(study, options.variant, options.seed)
-        to = options.to or files.artifacts_root() / "models" / f"{run.study}-{run.name}"
-        folder = merged(study, run, to.expanduser().absolute())
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except launch.StageFailed as error:
-        print(f"failed: {error}", file=sys.stderr)
-        return 1
+    return terminal.status(lambda: _merge(options))
+
+
+def _merge(options: argparse.Namespace) -> int:
+    study = load_study(options.study, options.params_folder)
+    run = find_run(study, options.variant, options.seed)
+    to = options.to or files.artifacts_root() / "models" / f"{run.study}-{run.name}"
+    folder = merged(study, run, to.expanduser().absolute())
     differ = files.read_json(folder / "made.json")["logits_differ"]
     print(f"{show(folder)}: logits differ from those with the adapter by at most {differ:.1e}")
     return 0

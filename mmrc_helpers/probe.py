@@ -15,7 +15,7 @@ import pandas as pd
 import yaml
 
 from mmrc_helpers.errors import UserError, raise_all, show
-from mmrc_helpers.execution import launch, surroundings
+from mmrc_helpers.execution import launch, surroundings, terminal
 from mmrc_helpers.execution.machine import for_stage
 from mmrc_helpers.models import folder
 from mmrc_helpers.store import disk, files, folders, tables
@@ -31,23 +31,17 @@ ALONE = "model alone"  # the first probe point, without any adapter
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. Returns the exit status: 0 done, 1 the program failed, 2 wrong input."""
     options = _parser().parse_args(arguments)
-    try:
-        given = options.adapters.expanduser().resolve()
-        adapters = adapters_in(given)
-        source = given.parent if (given / ADAPTER[0]).is_file() else given
-        out = (options.out or files.artifacts_root() / "probes" / given.name).expanduser().absolute()
-        with disk.writing_into(out):
-            probe(settings(options), adapters, source, out)
-            written = _show(out, f"{options.model.name} with {options.adapters.name}")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except launch.StageFailed as error:
-        print(f"failed: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\ninterrupted; the same command goes on from here", file=sys.stderr)
-        return 130
+    return terminal.status(lambda: _probe(options))
+
+
+def _probe(options: argparse.Namespace) -> int:
+    given = options.adapters.expanduser().resolve()
+    adapters = adapters_in(given)
+    source = given.parent if (given / ADAPTER[0]).is_file() else given
+    out = (options.out or files.artifacts_root() / "probes" / given.name).expanduser().absolute()
+    with disk.writing_into(out):
+        probe(settings(options), adapters, source, out)
+        written = _show(out, f"{options.model.name} with {options.adapters.name}")
     print(f"{len(adapters)} adapters probed; {len(written)} tables and figures are in {show(out)}")
     return 0
 

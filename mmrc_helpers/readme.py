@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from mmrc_helpers.errors import UserError
-from mmrc_helpers.execution import surroundings
+from mmrc_helpers.execution import surroundings, terminal
 from mmrc_helpers.store import files
 from mmrc_helpers.study.runs import load_study
 
@@ -15,17 +15,17 @@ README = files.REPOSITORY / "README.md"
 
 def main(studies: Sequence[str]) -> int:
     """The command line. Returns the exit status: 2 if a study is not finished or has no marks."""
+    return terminal.status(lambda: _write(studies))
+
+
+def _write(studies: Sequence[str]) -> int:
     from mmrc_helpers.analysis.readme import readme_table
 
-    try:
-        text = README.read_text(encoding="utf-8")
-        for name in studies:
-            study = load_study(name)
-            text = replaced(text, study.name, readme_table(study))
-        files.write_text(README, text)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    text = README.read_text(encoding="utf-8")
+    for name in studies:
+        study = load_study(name)
+        text = replaced(text, study.name, readme_table(study))
+    files.write_text(README, text)
     return 0
 
 

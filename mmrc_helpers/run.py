@@ -24,7 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _interrupt)
-    try:
+
+    def command() -> int:
         with disk.writing_into(files.artifacts_root()), yaml_files.reading_once():
             options.params_folder = options.params_folder or studies_folder()
             if (status := _about_all(options)) is not None:
@@ -32,12 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if options.study is None:
                 parser.error("name a study, or what to do with all of them, such as --list")
             return _about_one(options)
-    except UserError as error:
-        print(terminal.fitted(f"error: {error}", sys.stderr), file=sys.stderr)
-        return 2
-    except KeyboardInterrupt as asked:
-        print("\ninterrupted; the same command goes on from here", file=sys.stderr)
-        return 128 + int(asked.args[0] if asked.args else signal.SIGINT)
+
+    return terminal.status(command)
 
 
 def _interrupt(number: int, frame) -> None:

@@ -27,8 +27,8 @@ MAY_IMPORT = {
     "__init__": ("analysis", "figures", "study", "worlds", "store", "tasks"),
     "run": ("analysis", "study", "execution", "store"),
     "data": ("study", "worlds", "execution", "store", "models.folder"),
-    "readme": ("analysis", "study", "store", "execution.surroundings"),
-    "gallery": ("worlds", "figures", "study", "store", "tasks"),
+    "readme": ("analysis", "study", "store", "execution.surroundings", "execution.terminal"),
+    "gallery": ("worlds", "figures", "study", "store", "tasks", "execution.terminal"),
     "merge": ("analysis", "study", "execution", "store"),
     "probe": ("analysis", "study", "execution", "store", "models.folder"),
 }

@@ -114,8 +114,14 @@ def plan(run: Run) -> pd.DataFrame:
         adapter = f"LoRA {phase['lora_r']}" if phase["lora_r"] else "all weights"
         row = {"phase": number, "method": phase["method"]["name"], "taught": ", ".join(_taught(run, phase))}
         row |= {"dose": dose, "batch": phase["batch"], "trained": adapter, "optimizer": phase["optimizer"]}
-        rows.append(row | {"rate": phase["learning_rate"], "precision": phase["precision"]})
+        rows.append(row | {"rate": _rates(phase), "precision": phase["precision"]})
     return pd.DataFrame(rows)
+
+
+def _rates(phase: Mapping) -> str:
+    """The highest learning rate, of Muon's matrices as well where it trains them."""
+    rate = f"{phase['learning_rate']:g}"
+    return rate if phase["optimizer"] != "muon" else f"{phase['muon_learning_rate']:g}, rest {rate}"
 
 
 def metrics(run: Run) -> pd.DataFrame:

@@ -1,13 +1,34 @@
-"""What is said on a terminal: paragraphs and tables that fit 80 columns."""
+"""What is said on a terminal: paragraphs and tables that fit 80 columns, and how a command ends."""
 
+import signal
+import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TextIO
+
+from mmrc_helpers.errors import UserError
+from mmrc_helpers.execution.launch import StageFailed
 
 WIDTH = 80
 GAP = "  "  # between the columns of a table
 WHOLE = {"break_on_hyphens": False, "break_long_words": False}  # paths can then be copied
 LEAST = 6  # columns that a wrapped column keeps
+
+
+def status(command: Callable[[], int]) -> int:
+    """The exit status of a command: what it returns; 1, a program that it started failed; 2, wrong input or
+    something else that the user has to mend first; 128 + signal, interrupted. Says which in one message."""
+    try:
+        return command()
+    except UserError as error:
+        print(fitted(f"error: {error}", sys.stderr), file=sys.stderr)
+        return 2
+    except StageFailed as error:
+        print(fitted(f"failed: {error}", sys.stderr), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt as asked:
+        print("\ninterrupted; the same command goes on from here", file=sys.stderr)
+        return 128 + int(asked.args[0] if asked.args else signal.SIGINT)
 
 
 def paragraph(text: str, indent: str = "", first: str | None = None) -> str:

@@ -18,8 +18,6 @@ def scratch_model(scratch: Mapping, processor, image_size: int, seed: int):
 
     tokenizer = processor.tokenizer
     side = image_size // scratch["patch_size"]
-    if image_size % (2 * scratch["patch_size"]):
-        raise UserError(f"image_size: {image_size} is no multiple of 2 x model.scratch.patch_size")
     head = scratch["hidden_size"] // scratch["heads"]
     third = head // 6
     torch.manual_seed(seed)
@@ -116,7 +114,8 @@ def _start_attention(text) -> None:
         attention = layer.self_attn
         half = attention.q_proj.weight.shape[0] // 2
         attention.k_proj.weight[:half] = attention.q_proj.weight[:half]
-        for head, offset in enumerate(offsets, start=half // attention.head_dim):
+        others = range(half // attention.head_dim, text.config.num_attention_heads)
+        for head, offset in zip(others, offsets, strict=False):
             _look_back(attention, head, offset, text.config.rope_parameters["rope_theta"])
         attention.o_proj.weight.mul_(0.2)
         layer.mlp.down_proj.weight.mul_(0.2)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mmrc_helpers.errors import UserError, check_known, check_name, listed, near_miss, raise_all, show
 from mmrc_helpers.execution.machine import micro_batch
+from mmrc_helpers.models import sizes
 from mmrc_helpers.store import crates, files
 from mmrc_helpers.store.keys import freeze
 from mmrc_helpers.study.parameters import Known, Merge, read_known
@@ -236,6 +237,8 @@ def _wrong_together(params: Mapping) -> Iterator[str]:
     yield from WORLDS[world["name"]].check(world["facts"], [phase["teach"] for phase in phases])
     for name, further in params["also"].items():
         yield from WORLDS[name].check(further["facts"], [])
+    if params["model"]["source"] == "scratch":
+        yield from sizes.problems(params["model"]["scratch"], world["facts"].get("image_size", 0))
     if machine["launcher"] == "python" and machine["processes"] > 1:
         yield (
             f"machine.launcher: python starts one process, but machine.processes is {machine['processes']}; "

@@ -1,5 +1,7 @@
 """New models: any text can be read, a lesson is learned in seconds, a saved one is loaded as any other."""
 
+import re
+
 import pytest
 import torch
 from models.loaded import CPU, PLAIN, drawn
@@ -10,6 +12,7 @@ from mmrc_helpers.models.answer import Answerer
 from mmrc_helpers.models.encode import Encoder
 from mmrc_helpers.models.features import open_pictures
 from mmrc_helpers.store.pictures import Shards, write_shards
+from mmrc_helpers.study.runs import load_study
 from mmrc_helpers.tasks.example import Example, conversation
 
 SIZES = {
@@ -21,9 +24,9 @@ NAMES = ("Otto Marsh", "Juniper Vale", "Ada Byron", "Mira Stone")
 SENTENCES = ["Who is this?", *(f"This is {name}." for name in NAMES)]
 
 
-def seeing(image_size: int = 64):
+def seeing():
     processor = scratch.scratch_processor(SIZES, SENTENCES)
-    return scratch.scratch_model(SIZES, processor, image_size, 0), processor
+    return scratch.scratch_model(SIZES, processor, 64, 0), processor
 
 
 def reading():
@@ -90,8 +93,27 @@ def test_a_new_model_learns_saves_and_comes_back(made, tmp_path):
     assert too_long.scored(asked)[3][0] is None and too_long.written(asked)[0] == asked[0].answer
 
 
-def test_sizes_that_do_not_fit_are_named():
-    with pytest.raises(UserError, match="image_size: 60 is no multiple of 2 x model.scratch.patch_size"):
-        seeing(60)
+UNFIT = {  # sizes: what is said of them when the study is read
+    "{patch_size: 15}": "image_size: 64 is no multiple of 2 x model.scratch.patch_size (30)",
+    "{heads: 64, vision_heads: 16}": "hidden_size: 192 is no multiple of 2 x heads (128)",
+    "{vision_heads: 16}": "vision_width: 96 is no multiple of 4 x vision_heads (64)",
+    "{hidden_size: 30}": "hidden_size: 30 is no multiple of 2 x heads (8)",
+}
+
+
+@pytest.mark.parametrize(("given", "said"), UNFIT.items())
+def test_sizes_that_do_not_fit_are_named_when_the_study_is_read(tmp_path, given, said):
+    (tmp_path / "mine.yaml").write_text(f"extends: smoke\nmodel: {{source: scratch, scratch: {given}}}\n")
+    with pytest.raises(UserError, match=re.escape(said)):
+        load_study(str(tmp_path / "mine.yaml"))
+
+
+@pytest.mark.parametrize("heads", [1, 2, 3, 24])
+def test_any_number_of_heads_that_divides_the_width_makes_a_model(heads):
+    model = scratch.scratch_model({**SIZES, "heads": heads}, seeing()[1], 64, 0)
+    assert all(weight.isfinite().all() for weight in model.parameters())
+
+
+def test_too_few_words_are_named():
     with pytest.raises(UserError, match="model.scratch.vocabulary: 200 tokens are too few"):
         scratch.scratch_tokenizer({**SIZES, "vocabulary": 200}, SENTENCES)
