@@ -300,7 +300,8 @@ def _find_file(name: str, *folders: Path) -> Path:
     for folder in folders:
         if is_there(folder / f"{name}.yaml"):
             return folder / f"{name}.yaml"
-    names = sorted(path.stem for folder in set(folders) for path in folder.glob("*.yaml"))
+    found = {path.stem for folder in set(folders) for path in folder.glob("*.yaml")}
+    names = sorted(found - {"base"})
     near = near_miss(name, names) or f"; there are {listed(names)}"
     raise UserError(f"{show(folders[-1])}: no study named {name}{near}")
 
