@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "__init__": ("analysis", "figures", "study", "worlds", "store", "tasks"),
     "run": ("analysis", "study", "execution", "store"),
     "data": ("study", "worlds", "execution", "store", "models.folder"),
-    "readme": ("analysis", "study", "store", "execution.surroundings", "execution.terminal"),
+    "readme": ("analysis", "figures", "study", "store", "execution.surroundings", "execution.terminal"),
     "gallery": ("worlds", "figures", "study", "store", "tasks", "execution.terminal"),
     "merge": ("analysis", "study", "execution", "store"),
     "probe": ("analysis", "study", "execution", "store", "models.folder"),

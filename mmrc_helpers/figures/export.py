@@ -3,6 +3,7 @@ With matplotlib's `text.usetex` their text is set by LaTeX; ours is escaped for 
 
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 from matplotlib import rcParams
 from matplotlib.figure import Figure
@@ -14,7 +15,12 @@ from mmrc_helpers.store import files
 
 DOTS_PER_INCH = 300
 # Without the date, so that an unchanged figure is an unchanged file.
-METADATA = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+DATELESS = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+SAID = {
+    "png": "Description",
+    "pdf": "Subject",
+    "svg": "Description",
+}  # where a file holds its alternative text
 LATEX = {
     "\\": r"\textbackslash{}",
     **{character: f"\\{character}" for character in "&%$#_{}"},
@@ -36,20 +42,28 @@ LATEX = {
 
 def save(draw: Callable[[], Figure], folder: Path, name: str) -> list[Path]:
     """Draw the figure in the print style and write `name`.png, .pdf, .svg and .tex into `folder`. Returns the
-    four paths. The snippet's caption is the figure's alternative text."""
+    four paths. The alternative text is the snippet's caption, and in the other files' own description."""
     files.make_folder(folder)
     paths = []
     with style.style("print"):
         figure = draw()
+        alt = figure.get_label()
         if rcParams["text.usetex"]:
             escape_texts(figure)
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # laid out once, not again for every format
-        for kind, metadata in METADATA.items():
+        for kind, dateless in DATELESS.items():
             paths.append(folder / f"{name}.{kind}")
+            metadata = {**dateless, SAID[kind]: alt}
             figure.savefig(paths[-1], dpi=DOTS_PER_INCH, bbox_inches="tight", metadata=metadata)
-    files.write_text(folder / f"{name}.tex", snippet(name, figure.get_label()))
+    files.write_text(folder / f"{name}.tex", snippet(name, alt))
     return [*paths, folder / f"{name}.tex"]
+
+
+def alternative_text(svg: Path) -> str:
+    """The alternative text of a figure that `save` has written."""
+    found = ElementTree.parse(svg).find(".//{http://purl.org/dc/elements/1.1/}description")
+    return found.text if found is not None and found.text else ""
 
 
 def snippet(name: str, alt: str) -> str:

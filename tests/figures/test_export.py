@@ -26,6 +26,7 @@ def test_a_figure_becomes_png_pdf_svg_and_a_snippet(tmp_path):
     assert [path.suffix for path in paths] == [".png", ".pdf", ".svg", ".tex"]
     heads = [path.read_bytes()[:5] for path in paths]
     assert heads[0].startswith(b"\x89PNG") and heads[1] == b"%PDF-" and heads[2] == b"<?xml"
+    assert export.alternative_text(paths[2]) == HOSTILE
     assert "{cells.pdf}" in paths[3].read_text() and r"\label{fig:cells}" in paths[3].read_text()
 
 
