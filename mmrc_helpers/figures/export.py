@@ -16,11 +16,8 @@ from mmrc_helpers.store import files
 DOTS_PER_INCH = 300
 # Without the date, so that an unchanged figure is an unchanged file.
 DATELESS = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
-SAID = {
-    "png": "Description",
-    "pdf": "Subject",
-    "svg": "Description",
-}  # where a file holds its alternative text
+# Where a file holds its alternative text.
+SAID = {"png": "Description", "pdf": "Subject", "svg": "Description"}
 LATEX = {
     "\\": r"\textbackslash{}",
     **{character: f"\\{character}" for character in "&%$#_{}"},
