@@ -61,7 +61,8 @@ def table(rows: Sequence[Mapping]) -> str:
     lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
              for line in (titles, *cells)]  # fmt: skip
     changes = [f"{row['stage']} does not fit: {row['change']}" for row in rows if row["change"]]
-    return "\n".join([*lines, "GB of one process; total is the peak.", *_of_pictures(rows), *changes])
+    units = "GB of one process; total is the peak on its device, host what waits in the host's memory."
+    return "\n".join([*lines, units, *_of_pictures(rows), *changes])
 
 
 def _of_pictures(rows: Sequence[Mapping]) -> list[str]:
@@ -79,7 +80,8 @@ def written_setting(run: Run, phase: Mapping) -> Setting:
     processes = machine["processes"] or 1
     rows = micro_batch(rows_of_a_step(phase), processes, machine["micro_batch"])
     quantize = run.params["model"]["quantize"]
-    return Setting(processes, machine["zero"], rows, machine["gradient_checkpointing"], quantize)
+    checkpointing, offload = machine["gradient_checkpointing"], machine["offload"]
+    return Setting(processes, machine["zero"], rows, checkpointing, quantize, offload)
 
 
 def _asked(run: Run, tokens: int, pictures: int, cpu: bool) -> Asked:
@@ -110,7 +112,10 @@ def _others(written: Setting, phase: Mapping) -> dict[str, Setting]:
     for zero in dict.fromkeys((written.zero, *zeros)):
         for checkpointing in (False, True):
             words = [f"zero {zero}"] * (zero != "none") + ["checkpointing"] * checkpointing
-            found[", ".join(words) or "plain"] = replace(written, zero=zero, checkpointing=checkpointing)
+            plain = replace(written, zero=zero, checkpointing=checkpointing, offload=False)
+            found[", ".join(words) or "plain"] = plain
+    if written.zero != "none" or zeros:
+        found["zero 3, checkpointing, offload"] = replace(written, zero="3", checkpointing=True, offload=True)
     if phase["lora_r"] and written.quantize == "none":
         found["nf4, checkpointing"] = replace(written, zero="none", checkpointing=True, quantize="nf4")
     return {name: setting for name, setting in found.items() if setting != written}
@@ -140,6 +145,7 @@ def _cheaper(written: Setting, phase: Mapping) -> Iterator[Setting]:
     if setting.processes > 1:
         for zero in ("2", "3"):
             yield replace(setting, zero=zero)
+        yield replace(setting, zero="3", offload=True)
     if phase["lora_r"]:
         yield replace(setting, zero="none", quantize="nf4")
 
@@ -159,6 +165,7 @@ def _machine(setting: Setting) -> dict[str, str]:
         "zero": f'"{setting.zero}"',
         "micro_batch": str(setting.micro_batch),
         "gradient_checkpointing": str(setting.checkpointing).lower(),
+        "offload": str(setting.offload).lower(),
     }
 
 

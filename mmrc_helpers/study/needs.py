@@ -19,18 +19,20 @@ LIVE = 1e9  # weights that ZeRO-3 holds whole at once (DeepSpeed's stage3_max_li
 ANSWER = 8  # tokens of an answer that is compared, about
 PAIRS = ("answers", "contexts")  # the kinds of rows that are two conversations
 PARTS = ("weights", "adapter", "gradients", "optimizer", "reference", "activations", "passing", "kv_cache",
-         "other")  # fmt: skip
+         "other", "host")  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Setting:
-    """How a stage is computed. zero: none, 0, 2 or 3; quantize: none or nf4."""
+    """How a stage is computed. zero: none, 0, 2 or 3; quantize: none or nf4; offload: what ZeRO shards waits
+    in the host's memory."""
 
     processes: int
     zero: str
     micro_batch: int
     checkpointing: bool
     quantize: str
+    offload: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,10 @@ def training(asked: Asked, phase: Mapping, setting: Setting) -> dict[str, float]
         parts["kv_cache"] = _kv_cache(asked, setting.micro_batch, phase["method"]["max_new_tokens"], stored)
     exchanged = _exchange(weights, setting, trained * each, stored)
     accumulates = rows_of_a_step(phase) > setting.processes * setting.micro_batch
+    if setting.offload and not asked.cpu:  # on CPUs all of it is the host's memory anyway
+        for name in ("gradients", "optimizer", *(("weights",) if setting.zero == "3" else ())):
+            parts["host"] += parts[name]
+            parts[name] = 0.0
     return _peak(parts, exchanged, accumulates, asked.cpu)
 
 

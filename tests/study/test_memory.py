@@ -159,6 +159,15 @@ def test_sharding_lowers_what_it_shards(tmp_path):
     assert rows["as written"]["activations"] > 10 * rows["checkpointing"]["activations"]
 
 
+def test_what_is_offloaded_waits_in_the_hosts_memory(tmp_path):
+    rows = by_setting(planned_as(tmp_path, train="lora_r: 0"))
+    here, away = rows["zero 3, checkpointing"], rows["zero 3, checkpointing, offload"]
+    moved = ("weights", "gradients", "optimizer")
+    assert away["host"] == pytest.approx(sum(here[name] for name in moved), rel=0.01)
+    assert not any(away[name] for name in moved) and here["host"] == 0
+    assert away["total"] == pytest.approx(here["total"] - here["weights"] - here["optimizer"], rel=0.05)
+
+
 def test_an_adapter_needs_no_reference_and_full_training_a_copy_unless_it_is_asked_ahead(tmp_path):
     method = "method: dpo, lora_dropout: 0.0"
     assert planned_as(tmp_path, train=method)[0]["reference"] == 0
