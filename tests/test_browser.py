@@ -16,12 +16,9 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-import finished_study
-import papermill
 import pytest
 
-from mmrc_helpers.execution.pages import render_html, render_index
-from mmrc_helpers.store import folders
+from mmrc_helpers.execution.pages import render_index
 
 AXE = "axe-core@4.11.1"  # rules of accessibility, fetched for the test; it is not part of the repository
 VIEWS = {"light": ("light", 1400), "dark": ("dark", 1400), "phone": ("light", 390)}
@@ -57,23 +54,9 @@ def environment(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def study(environment) -> str:
-    """A finished study."""
-    return str(finished_study.write(environment / "params"))
-
-
-@pytest.fixture(scope="module")
-def report(study) -> Path:
-    """The page of its report, where a run would put it."""
-    return page_of("05_report_reversal", folders.study_folder("finished") / "report.ipynb", study=study)
-
-
-def page_of(notebook: str, output: Path, **parameters) -> Path:
-    """The page of a notebook executed with these parameters."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    source = NOTEBOOKS / f"{notebook}.ipynb"
-    papermill.execute_notebook(source, output, parameters, kernel_name="python3", progress_bar=False)
-    return render_html(output, output.with_suffix(".html"))
+def report(simulated) -> Path:
+    """The page of a finished study's report, where a run has put it."""
+    return simulated.executed("05_report_reversal").with_suffix(".html")
 
 
 @pytest.fixture(scope="module")
@@ -191,14 +174,13 @@ def test_on_paper_all_is_unfolded_and_nothing_to_click_is_left(opened):
 
 
 @pytest.fixture(scope="module")
-def pages(study, report) -> list[Path]:
+def pages(axe, simulated, report) -> list[Path]:
     """One page of every kind: reports, a run with pictures, an index."""
     rows = [{"name": "forward, seed 0", "status": "finished", "links": {"report": "report.html"}}]
-    run = {"study": study, "variant": "forward", "seed": 0}
+    others = [simulated.executed(name).with_suffix(".html") for name in ("05_report_accuracy", "03_evaluate")]
     return [
         report,
-        page_of("05_report_accuracy", report.parent / "accuracy.ipynb", study=study),
-        page_of("03_evaluate", report.parent / "forward-s0" / "03_evaluate.ipynb", **run),
+        *others,
         render_index(report.parent / "index.html", "finished", "A question?", rows),
     ]
 

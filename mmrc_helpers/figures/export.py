@@ -43,11 +43,10 @@ def save(draw: Callable[[], Figure], folder: Path, name: str) -> list[Path]:
         figure = draw()
         if rcParams["text.usetex"]:
             escape_texts(figure)
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # laid out once, not again for every format
+        shown = style.trimmed(figure)
         for kind, metadata in METADATA.items():
             paths.append(folder / f"{name}.{kind}")
-            figure.savefig(paths[-1], dpi=DOTS_PER_INCH, bbox_inches="tight", metadata=metadata)
+            figure.savefig(paths[-1], dpi=DOTS_PER_INCH, bbox_inches=shown, metadata=metadata)
     files.write_text(folder / f"{name}.tex", snippet(name, figure.get_label()))
     return [*paths, folder / f"{name}.tex"]
 
