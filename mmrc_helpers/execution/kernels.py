@@ -37,8 +37,8 @@ POLL_SECONDS = 0.02
 def load_modules() -> None:
     """Loads what executing notebooks and kernels need, to be called before they are forked; matplotlib as its
     makers set it."""
-    # jsonschema's format for addresses in other alphabets, which no notebook's schema has: it compiles a grammar
-    # when it is imported, which takes as long as half of all others together.
+    # jsonschema's check of addresses in other alphabets, which no notebook's schema asks for, compiles a
+    # grammar when it is imported: that takes as long as half of all others together.
     sys.modules.setdefault("rfc3987_syntax", None)
     was_on = gc.isenabled()
     gc.disable()  # nothing is garbage while modules load

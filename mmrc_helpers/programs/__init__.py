@@ -2,5 +2,5 @@
 
 import gc
 
-# Nothing is garbage while modules load, and looking for it takes a fifth of that time; run_main goes on with it.
+# Nothing is garbage while modules load; looking for it takes a fifth of that time. run_main goes on with it.
 gc.disable()
