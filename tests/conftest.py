@@ -29,14 +29,20 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Files that take longest: begun first, so that no worker is left alone with one at the end.
 LONG = (
     "chaos/test_chaos.py",
-    "dynamics/test_dynamics.py",
+    "training/test_ranks.py",
     "test_run.py",
     "execution/test_notebooks.py",
-    "machines/test_setup.py",
-    "training/test_ranks.py",
+    "analysis/test_verdicts.py",
+    "training/test_preference.py",
+    "dynamics/test_dynamics.py",
+    "dynamics/test_probe_command.py",
+    "execution/test_launch.py",
+    "test_verbs.py",
+    "test_merge_command.py",
+    "worlds/test_analogies.py",
+    "test_answers_in_browser.py",
     "test_browser.py",
-    "test_smoke.py",
-    "test_two_runners.py",
+    "training/test_grpo.py",
 )
 
 

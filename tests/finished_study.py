@@ -94,7 +94,7 @@ def _write_training(folder: Path, run: Run) -> None:
     row = {"tokens": list(names), "mask": [0] * 7 + [1] * 3, "images": [picture], "replayed": False}
     files.write_json(folder / "batch.json", [row, row])
     cells = run.params["phases"][0]["teach"]["cells"]
-    synthetic_traces.write(folder, synthetic_traces.traces(cells, run.seed, people=3))
+    synthetic_traces.write(folder, synthetic_traces.traces(cells, run.seed, people=3, steps=(0, 4, 32, 256)))
 
 
 def _write_answers(folder: Path, run: Run) -> None:
