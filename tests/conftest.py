@@ -40,8 +40,9 @@ LONG = (
     "test_verbs.py",
     "test_merge_command.py",
     "worlds/test_analogies.py",
-    "test_answers_in_browser.py",
+    "test_jupyterlab.py",
     "test_browser.py",
+    "test_answers_in_browser.py",
     "training/test_grpo.py",
 )
 

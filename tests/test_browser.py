@@ -1,19 +1,10 @@
-"""What a reader sees: pages opened offline in Chromium, in which axe-core finds nothing serious, and
-JupyterLab running a notebook to its end."""
+"""What a reader sees: pages opened offline in Chromium, in which axe-core finds nothing serious."""
 
-import contextlib
 import csv
 import os
-import secrets
 import shutil
-import signal
-import socket
 import subprocess
-import sys
 import tarfile
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -200,63 +191,3 @@ def test_axe_finds_nothing_serious_on_any_page(chromium, pages, axe, view):
                     if of["impact"] in ("serious", "critical")]  # fmt: skip
             assert told == [] and len(found["passes"]) > 10, f"{path.name}: {told}"
             assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), path.name
-
-
-def test_jupyterlab_runs_the_first_notebook_to_its_end(chromium, environment):
-    folder = environment / "work"
-    folder.mkdir()
-    shutil.copy(NOTEBOOKS / "01_data.ipynb", folder)
-    with lab(folder) as address:
-        page = chromium.new_page(viewport={"width": 1300, "height": 1000})
-        page.goto(address)
-        page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=90_000)
-        page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=90_000)
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        last = page.locator(".jp-CodeCell").last
-        last.locator(".sheet img").first.wait_for(timeout=240_000)
-        assert last.locator(".jp-InputPrompt").inner_text() == "[7]:"
-        for wrong in ("error", "stderr"):
-            assert page.locator(f"[data-mime-type='application/vnd.jupyter.{wrong}']").count() == 0
-        assert page.locator(".sheet img").count() > 20
-        page.screenshot(path=environment / "lab.png", full_page=True)
-        page.close()
-
-
-@contextlib.contextmanager
-def lab(folder: Path):
-    """A JupyterLab server on a free port for the time of a `with`; gives the notebook's address."""
-    token, port = secrets.token_hex(16), _free_port()
-    options = [f"--ServerApp.root_dir={folder}", f"--port={port}", "--no-browser", "--allow-root"]
-    options += [f"--IdentityProvider.token={token}", "--ServerApp.port_retries=0"]
-    with (folder / "lab.log").open("w") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", *options], stdout=log, stderr=log, start_new_session=True
-        )
-        try:
-            _wait_for(f"http://127.0.0.1:{port}/api?token={token}", server)
-            yield f"http://127.0.0.1:{port}/lab/tree/01_data.ipynb?token={token}"
-        finally:
-            os.killpg(server.pid, signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                server.wait(timeout=20)
-            if server.poll() is None:
-                os.killpg(server.pid, signal.SIGKILL)
-                server.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def _wait_for(address: str, process: subprocess.Popen) -> None:
-    for _ in range(120):
-        assert process.poll() is None, "JupyterLab ended before it answered"
-        try:
-            with urllib.request.urlopen(address, timeout=5):
-                return
-        except (urllib.error.URLError, ConnectionError):
-            time.sleep(0.5)
-    raise AssertionError("JupyterLab did not answer within a minute")
