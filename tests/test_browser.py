@@ -44,10 +44,17 @@ def environment(tmp_path_factory):
         yield place
 
 
+@pytest.fixture(scope="module", autouse=True)
+def executed(simulated) -> dict[str, Path]:
+    """The pages of a finished study's notebooks, where a run has put them; made before Chromium is started,
+    whose event loop the processes that execute them would inherit."""
+    names = ("05_report_reversal", "05_report_accuracy", "03_evaluate")
+    return {name: simulated.executed(name).with_suffix(".html") for name in names}
+
+
 @pytest.fixture(scope="module")
-def report(simulated) -> Path:
-    """The page of a finished study's report, where a run has put it."""
-    return simulated.executed("05_report_reversal").with_suffix(".html")
+def report(executed) -> Path:
+    return executed["05_report_reversal"]
 
 
 @pytest.fixture(scope="module")
@@ -165,15 +172,11 @@ def test_on_paper_all_is_unfolded_and_nothing_to_click_is_left(opened):
 
 
 @pytest.fixture(scope="module")
-def pages(axe, simulated, report) -> list[Path]:
+def pages(executed, report) -> list[Path]:
     """One page of every kind: reports, a run with pictures, an index."""
     rows = [{"name": "forward, seed 0", "status": "finished", "links": {"report": "report.html"}}]
-    others = [simulated.executed(name).with_suffix(".html") for name in ("05_report_accuracy", "03_evaluate")]
-    return [
-        report,
-        *others,
-        render_index(report.parent / "index.html", "finished", "A question?", rows),
-    ]
+    index = render_index(report.parent / "index.html", "finished", "A question?", rows)
+    return [*executed.values(), index]
 
 
 @pytest.mark.parametrize("view", VIEWS)
