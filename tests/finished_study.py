@@ -20,6 +20,7 @@ from mmrc_helpers.worlds.folder import read_data
 
 _made = tempfile.TemporaryDirectory(prefix="mmrc-")  # a copy of every stage that was finished here
 HOSTILE = "<script>alert(1)</script>"  # the name of one person; it must only ever be seen as text
+PROBED = ("forward/free", "forward/choice", "reverse/free", "reverse/choice")
 STUDY = """
 question: Does face → name also answer name → face?
 expected: A gap within the choice format.
@@ -94,7 +95,12 @@ def _write_training(folder: Path, run: Run) -> None:
     row = {"tokens": list(names), "mask": [0] * 7 + [1] * 3, "images": [picture], "replayed": False}
     files.write_json(folder / "batch.json", [row, row])
     cells = run.params["phases"][0]["teach"]["cells"]
-    synthetic_traces.write(folder, synthetic_traces.traces(cells, run.seed, people=3, steps=(0, 4, 32, 256)))
+    few = {
+        "people": 3,
+        "steps": (0, 4, 32, 256),
+        "cells": PROBED,
+    }  # tests/figures draws more
+    synthetic_traces.write(folder, synthetic_traces.traces(cells, run.seed, **few))
 
 
 def _write_answers(folder: Path, run: Run) -> None:
