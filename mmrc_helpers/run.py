@@ -1,6 +1,11 @@
 """`python -m mmrc_helpers.run STUDY`: executes the notebooks of every run that are not current, goes on with
 the other runs when one fails, then executes the report of the study and says its verdict."""
 
+if __name__ == "__main__":  # first, because it starts Python anew: what is loaded before is loaded twice
+    from mmrc_helpers.execution import surroundings
+
+    surroundings.enter("mmrc_helpers.run")
+
 import argparse
 import signal
 import sys
@@ -10,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from mmrc_helpers.errors import UserError, check_known, listed, show
-from mmrc_helpers.execution import cluster, lanes, machine, surroundings, terminal
+from mmrc_helpers.execution import cluster, lanes, machine, terminal
 from mmrc_helpers.execution.notebooks import Failure, Job, execute_all
 from mmrc_helpers.store import crates, disk, files, folders
 from mmrc_helpers.study import carrying, listing, reasking, rehearsal, stages, upkeep, yaml_files
@@ -307,5 +312,4 @@ def _say_verdict(study: Study, page: Path) -> None:
 
 
 if __name__ == "__main__":
-    surroundings.enter("mmrc_helpers.run")
     sys.exit(main())

@@ -1,5 +1,6 @@
 """Fixtures that several test files share: things made once for the whole run, or once for both workers."""
 
+import gc
 import math
 import os
 import signal
@@ -9,11 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import tiny
 
-from mmrc_helpers.store import locks
-from mmrc_helpers.study import stages
-from mmrc_helpers.study.runs import load_study
+gc.disable()  # until the tests are collected: nothing is garbage while modules load
+sys.modules.setdefault("rfc3987_syntax", None)  # see mmrc_helpers.execution.kernels
+
+import finished_study  # noqa: E402
+import tiny  # noqa: E402
+
+from mmrc_helpers.execution.notebooks import execute_all  # noqa: E402
+from mmrc_helpers.store import locks  # noqa: E402
+from mmrc_helpers.study import jobs, stages  # noqa: E402
+from mmrc_helpers.study.runs import NOTEBOOKS, find_run, load_study  # noqa: E402
 
 # A shell's background job ignores Ctrl-C, and so would every process that the tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -22,14 +29,21 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Files that take longest: begun first, so that no worker is left alone with one at the end.
 LONG = (
     "chaos/test_chaos.py",
-    "dynamics/test_dynamics.py",
+    "training/test_ranks.py",
     "test_run.py",
     "execution/test_notebooks.py",
-    "machines/test_setup.py",
-    "training/test_ranks.py",
+    "analysis/test_verdicts.py",
+    "training/test_preference.py",
+    "dynamics/test_dynamics.py",
+    "dynamics/test_probe_command.py",
+    "execution/test_launch.py",
+    "test_verbs.py",
+    "test_merge_command.py",
+    "worlds/test_analogies.py",
+    "test_jupyterlab.py",
     "test_browser.py",
-    "test_smoke.py",
-    "test_two_runners.py",
+    "test_answers_in_browser.py",
+    "training/test_grpo.py",
 )
 
 
@@ -37,6 +51,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts the tests of LONG files first; all others keep their order."""
     places = {Path(__file__).parent / name: place for place, name in enumerate(LONG)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
@@ -70,10 +89,16 @@ class Done:
 
 
 @pytest.fixture(scope="session")
-def smoke_study(tmp_path_factory, worker_id) -> Done:
-    """The smoke study, run once even if several workers ask for it."""
+def shared(tmp_path_factory, worker_id) -> Path:
+    """A folder of all workers of a test run."""
     root = tmp_path_factory.getbasetemp()
-    place = (root if worker_id == "master" else root.parent) / "smoke"
+    return root if worker_id == "master" else root.parent
+
+
+@pytest.fixture(scope="session")
+def smoke_study(shared) -> Done:
+    """The smoke study, run once even if several workers ask for it."""
+    place = shared / "smoke"
     place.mkdir(exist_ok=True)
     artifacts, said = place / "artifacts", place / "said.txt"
     with locks.locked(place / "lock", seconds=math.inf):
@@ -92,3 +117,39 @@ def finished_smoke(smoke_study, monkeypatch) -> Done:
     """The finished smoke study, whose artifacts are the test's own."""
     monkeypatch.setenv("MMRC_ARTIFACTS", str(smoke_study.artifacts))
     return smoke_study
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """A finished study without any model; its notebooks are executed when they are asked for, once for all
+    workers. Whoever reads it leaves it as it is."""
+
+    place: Path
+
+    @property
+    def study(self) -> Path:
+        return self.place / "params" / "finished.yaml"
+
+    def executed(self, notebook: str) -> Path:
+        """An executed notebook of the run forward-s0 or a report; its page lies beside it."""
+        finding = notebook.removeprefix("05_report_")
+        with locks.locked(self.place / "lock", seconds=math.inf), pytest.MonkeyPatch.context() as patch:
+            patch.setenv("MMRC_ARTIFACTS", str(self.place / "artifacts"))
+            if not self.study.exists():
+                finished_study.write(self.study.parent)
+            if finding == notebook:
+                study = load_study(self.study)
+                of_run = jobs.jobs_of_run(study, find_run(study, "forward", 0), NOTEBOOKS)
+                (job,) = (job for job in of_run if job.source.stem == notebook)
+            else:  # the same study, concluded as this report does
+                path = self.study.with_name(f"{finding}.yaml")
+                path.write_text(self.study.read_text().replace("finding: reversal", f"finding: {finding}"))
+                job = jobs.report_job(load_study(path), NOTEBOOKS)
+            assert execute_all([job]) == []
+        return job.output
+
+
+@pytest.fixture(scope="session")
+def simulated(shared) -> Simulated:
+    (shared / "simulated").mkdir(exist_ok=True)
+    return Simulated(shared / "simulated")

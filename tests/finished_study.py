@@ -1,6 +1,8 @@
 """A small study whose stages are all finished: real people, pictures and questions, simulated answers and
 traces. Notebooks and pages are tried on it without any model."""
 
+import shutil
+import tempfile
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,7 +18,9 @@ from mmrc_helpers.tasks.example import Example, answer_of, compared, example_lin
 from mmrc_helpers.worlds import WORLDS
 from mmrc_helpers.worlds.folder import read_data
 
+_made = tempfile.TemporaryDirectory(prefix="mmrc-")  # a copy of every stage that was finished here
 HOSTILE = "<script>alert(1)</script>"  # the name of one person; it must only ever be seen as text
+PROBED = ("forward/free", "forward/choice", "reverse/free", "reverse/choice")
 STUDY = """
 question: Does face → name also answer name → face?
 expected: A gap within the choice format.
@@ -41,19 +45,25 @@ def write(folder: Path, study: str = STUDY) -> Path:
     path = folder / "finished.yaml"
     path.write_text(study)
     for run in load_study(path).runs:
-        if not folders.is_complete(stages.data_stage(run).folder):
-            _finish(stages.data_stage(run), run, _write_data)
+        _finish(stages.data_stage(run), run, _write_data)
         for stage in (*stages.train_stages(run), stages.eval_stage(run)):
-            if not folders.is_complete(stage.folder):
-                _finish(stage, run, _write_training if stage.kind == "train" else _write_answers)
+            _finish(stage, run, _write_training if stage.kind == "train" else _write_answers)
     return path
 
 
 def _finish(stage: stages.Stage, run: Run, fill) -> None:
-    how = machine.for_stage(stage.kind, run.params["machine"])
-    part = folders.begin(stage.folder, stage.recipe(how))
-    fill(part, run)
-    folders.finish(part, {"seconds": 90.0, "device": "cpu, simulated"})
+    """Makes the stage, or copies it where this process has made it before."""
+    if folders.is_complete(stage.folder):
+        return
+    first = Path(_made.name, stage.relative)
+    if not first.exists():
+        how = machine.for_stage(stage.kind, run.params["machine"])
+        part = folders.begin(stage.folder, stage.recipe(how))
+        fill(part, run)
+        folders.finish(part, {"seconds": 90.0, "device": "cpu, simulated"})
+        shutil.copytree(stage.folder, first)
+    else:
+        shutil.copytree(first, stage.folder)
 
 
 def _write_data(folder: Path, run: Run) -> None:
@@ -85,7 +95,12 @@ def _write_training(folder: Path, run: Run) -> None:
     row = {"tokens": list(names), "mask": [0] * 7 + [1] * 3, "images": [picture], "replayed": False}
     files.write_json(folder / "batch.json", [row, row])
     cells = run.params["phases"][0]["teach"]["cells"]
-    synthetic_traces.write(folder, synthetic_traces.traces(cells, run.seed, people=3))
+    few = {
+        "people": 3,
+        "steps": (0, 4, 32, 256),
+        "cells": PROBED,
+    }  # tests/figures draws more
+    synthetic_traces.write(folder, synthetic_traces.traces(cells, run.seed, **few))
 
 
 def _write_answers(folder: Path, run: Run) -> None:

@@ -2,6 +2,7 @@
 hand."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -165,9 +166,8 @@ def _row(population, cell, person, right, match, drop, seed) -> dict:
         options = [f"This is {o}." if direction == "forward" else f"look {(person + k) % 5}." for k, o in
                    enumerate(options)]  # fmt: skip
     favoured = (gold if right else gold + 1) % len(options)
-    logprobs = [
-        float(np.log(0.85 if k == favoured else 0.15 / (len(options) - 1))) for k in range(len(options))
-    ]
+    logprobs = [math.log(0.15 / (len(options) - 1))] * len(options)
+    logprobs[favoured] = math.log(0.85)
     compared = LETTERS[: len(options)] if format == "choice" else options
     picks = (
         [compared[(favoured - shift) % 4] for shift in range(4)]

@@ -15,13 +15,14 @@ STEPS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256)
 FORWARD = ("forward/free", "forward/choice", "forward/judge")
 
 
-def traces(taught=FORWARD, seed=0, people=6, steps=STEPS, phase=1) -> dict[str, pd.DataFrame]:
-    """The three tables of one phase. taught: cells in which the novel people are learned."""
+def traces(taught=FORWARD, seed=0, people=6, steps=STEPS, phase=1, cells=CELLS) -> dict[str, pd.DataFrame]:
+    """The three tables of one phase. taught: cells in which the novel people are learned; cells: all that
+    are probed."""
     rng = np.random.default_rng([seed, phase, len(taught)])
     return {
-        "logprobs": _logprobs(taught, people, steps, phase, rng),
+        "logprobs": _logprobs(taught, people, steps, phase, cells, rng),
         "storage": _storage(people, steps, phase, rng),
-        "gradients": _gradients(taught, steps, phase, rng),
+        "gradients": _gradients(taught, steps, phase, cells, rng),
     }
 
 
@@ -41,9 +42,9 @@ def _time(step: int, phase: int) -> dict:
     return {"step": step, "supervised_tokens": 40 * step, "phase": phase}
 
 
-def _logprobs(taught, people, steps, phase, rng) -> pd.DataFrame:
+def _logprobs(taught, people, steps, phase, cells, rng) -> pd.DataFrame:
     rows = []
-    for population, cell, person in product(("novel", "background"), CELLS, range(people)):
+    for population, cell, person in product(("novel", "background"), cells, range(people)):
         ease, (direction, format) = rng.normal(0, 0.3), cell.split("/")
         about = {"id": f"{population}-{person}/{cell}", "group": f"{population}-{person}"}
         about |= {"population": population, "topic": "identity", "direction": direction, "format": format}
@@ -79,8 +80,8 @@ def _storage(people, steps, phase, rng) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _gradients(taught, steps, phase, rng) -> pd.DataFrame:
-    groups = [f"{population} {cell}" for population in ("novel", "background") for cell in CELLS]
+def _gradients(taught, steps, phase, cells, rng) -> pd.DataFrame:
+    groups = [f"{population} {cell}" for population in ("novel", "background") for cell in cells]
     groups.append("text twin")
     rows = []
     for step, layer, preconditioner in product(steps, ("all", "0", "1", "2", "3"), ("none", "adam")):

@@ -1,13 +1,10 @@
-"""All answers in Chromium: the page opened from its file, and mm.browse in JupyterLab."""
+"""All answers in Chromium: the page opened from its file; and the gallery."""
 
 import contextlib
-import json
 
 import finished_study
-import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
-from test_browser import chromium, environment, lab, pytestmark, watched  # noqa: F401
+from test_browser import chromium, environment, pytestmark, watched  # noqa: F401
 
 from mmrc_helpers import gallery
 from mmrc_helpers.analysis.browser import page as answers_page
@@ -33,6 +30,16 @@ def study(environment):  # noqa: F811
     return load_study(finished_study.write(environment / "params"))
 
 
+@pytest.fixture(scope="module")
+def page_of_answers(study):
+    return answers_page.write(study)
+
+
+@pytest.fixture(scope="module")
+def page_of_worlds(environment):  # noqa: F811
+    return gallery.write(environment / "gallery.html")
+
+
 @contextlib.contextmanager
 def opened(chromium, file, scheme="light", width=1300, more=""):  # noqa: F811
     """The page offline; nothing may be requested and nothing may go wrong on it."""
@@ -49,8 +56,8 @@ def opened(chromium, file, scheme="light", width=1300, more=""):  # noqa: F811
 
 
 @pytest.mark.parametrize("width", [1300, 390])
-def test_the_answers_page_steps_filters_and_compares_offline(chromium, study, width):  # noqa: F811
-    with opened(chromium, answers_page.write(study), width=width) as page:
+def test_the_answers_page_steps_filters_and_compares_offline(chromium, page_of_answers, width):  # noqa: F811
+    with opened(chromium, page_of_answers, width=width) as page:
         page.locator("article.answer").wait_for()
         total = page.locator(".position").inner_text()
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
@@ -74,54 +81,29 @@ def test_the_answers_page_steps_filters_and_compares_offline(chromium, study, wi
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_an_address_leads_to_an_answer_and_pictures_are_there(chromium, study, scheme):  # noqa: F811
-    file = answers_page.write(study)
-    with opened(chromium, file, scheme) as page:
+def test_an_address_leads_to_an_answer_and_pictures_are_there(chromium, page_of_answers, scheme):  # noqa: F811
+    with opened(chromium, page_of_answers, scheme) as page:
         page.get_by_label("format", exact=True).select_option(label="choice")
         page.get_by_label("direction", exact=True).select_option(label="reverse")
         wanted = page.locator("article.answer").get_attribute("data-id")
         page.wait_for_url("**#variant=*")
         address = page.url.split("#")[1]
-    with opened(chromium, file, scheme, more=f"#{address}") as page:
+    with opened(chromium, page_of_answers, scheme, more=f"#{address}") as page:
         assert page.locator("article.answer").get_attribute("data-id") == wanted
         loaded = "[...document.querySelectorAll('article img')].every(i => i.complete && i.naturalWidth > 0)"
         page.wait_for_function(loaded)
         assert page.locator("article img").count() >= 4
 
 
-def test_an_address_of_an_answer_that_is_not_held_says_so(chromium, study):  # noqa: F811
-    with opened(chromium, answers_page.write(study), more="#variant=forward&seed=0&id=lost") as page:
+def test_an_address_of_an_answer_that_is_not_held_says_so(chromium, page_of_answers):  # noqa: F811
+    with opened(chromium, page_of_answers, more="#variant=forward&seed=0&id=lost") as page:
         assert "not among those held here" in page.locator(".position").inner_text()
         assert page.locator("article.answer").count() == 1
 
 
 @pytest.mark.parametrize("width", [1300, 390])
-def test_the_gallery_opens_offline_and_fits(chromium, tmp_path, width):  # noqa: F811
-    with opened(chromium, gallery.write(tmp_path / "gallery.html"), width=width) as page:
+def test_the_gallery_opens_offline_and_fits(chromium, page_of_worlds, width):  # noqa: F811
+    with opened(chromium, page_of_worlds, width=width) as page:
         page.evaluate("[...document.images].forEach(i => { i.loading = 'eager'; })")
         page.wait_for_function("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-
-
-def test_jupyterlab_browses_the_answers_of_a_run(chromium, environment, study):  # noqa: F811
-    folder = environment / "browse"
-    folder.mkdir()
-    source = f"import mmrc_helpers as mm\nmm.browse(mm.open_run({str(study.path)!r}, 'forward', 0))"
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
-    nbformat.write(new_notebook(cells=[new_code_cell(source)], metadata=kernel), folder / "01_data.ipynb")
-    with lab(folder) as address:
-        page = chromium.new_page(viewport={"width": 1500, "height": 1000})
-        page.goto(address)
-        page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=90_000)
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        page.locator("article.answer").wait_for(timeout=120_000)
-        first = page.locator("article.answer").get_attribute("data-id")
-        steps = page.evaluate(STEPS, {"selector": ".answers-browser", "key": "j", "count": 10})
-        assert steps[len(steps) // 2] < MOST_MILLISECONDS, json.dumps(steps)
-        assert page.locator("article.answer").get_attribute("data-id") != first
-        page.get_by_label("direction", exact=True).select_option(label="reverse")
-        page.get_by_label("format", exact=True).select_option(label="choice")
-        page.wait_for_function("document.querySelectorAll('article img[src^=\"blob:\"]').length >= 4")
-        page.screenshot(path=environment / "browse.png")
-        page.close()

@@ -1,27 +1,15 @@
-"""What a reader sees: pages opened offline in Chromium, in which axe-core finds nothing serious, and
-JupyterLab running a notebook to its end."""
+"""What a reader sees: pages opened offline in Chromium, in which axe-core finds nothing serious."""
 
-import contextlib
 import csv
 import os
-import secrets
 import shutil
-import signal
-import socket
 import subprocess
-import sys
 import tarfile
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
-import finished_study
-import papermill
 import pytest
 
-from mmrc_helpers.execution.pages import render_html, render_index
-from mmrc_helpers.store import folders
+from mmrc_helpers.execution.pages import render_index
 
 AXE = "axe-core@4.11.1"  # rules of accessibility, fetched for the test; it is not part of the repository
 VIEWS = {"light": ("light", 1400), "dark": ("dark", 1400), "phone": ("light", 390)}
@@ -56,24 +44,17 @@ def environment(tmp_path_factory):
         yield place
 
 
-@pytest.fixture(scope="module")
-def study(environment) -> str:
-    """A finished study."""
-    return str(finished_study.write(environment / "params"))
+@pytest.fixture(scope="module", autouse=True)
+def executed(simulated) -> dict[str, Path]:
+    """The pages of a finished study's notebooks, where a run has put them; made before Chromium is started,
+    whose event loop the processes that execute them would inherit."""
+    names = ("05_report_reversal", "05_report_accuracy", "03_evaluate")
+    return {name: simulated.executed(name).with_suffix(".html") for name in names}
 
 
 @pytest.fixture(scope="module")
-def report(study) -> Path:
-    """The page of its report, where a run would put it."""
-    return page_of("05_report_reversal", folders.study_folder("finished") / "report.ipynb", study=study)
-
-
-def page_of(notebook: str, output: Path, **parameters) -> Path:
-    """The page of a notebook executed with these parameters."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    source = NOTEBOOKS / f"{notebook}.ipynb"
-    papermill.execute_notebook(source, output, parameters, kernel_name="python3", progress_bar=False)
-    return render_html(output, output.with_suffix(".html"))
+def report(executed) -> Path:
+    return executed["05_report_reversal"]
 
 
 @pytest.fixture(scope="module")
@@ -191,16 +172,11 @@ def test_on_paper_all_is_unfolded_and_nothing_to_click_is_left(opened):
 
 
 @pytest.fixture(scope="module")
-def pages(study, report) -> list[Path]:
+def pages(executed, report) -> list[Path]:
     """One page of every kind: reports, a run with pictures, an index."""
     rows = [{"name": "forward, seed 0", "status": "finished", "links": {"report": "report.html"}}]
-    run = {"study": study, "variant": "forward", "seed": 0}
-    return [
-        report,
-        page_of("05_report_accuracy", report.parent / "accuracy.ipynb", study=study),
-        page_of("03_evaluate", report.parent / "forward-s0" / "03_evaluate.ipynb", **run),
-        render_index(report.parent / "index.html", "finished", "A question?", rows),
-    ]
+    index = render_index(report.parent / "index.html", "finished", "A question?", rows)
+    return [*executed.values(), index]
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -218,63 +194,3 @@ def test_axe_finds_nothing_serious_on_any_page(chromium, pages, axe, view):
                     if of["impact"] in ("serious", "critical")]  # fmt: skip
             assert told == [] and len(found["passes"]) > 10, f"{path.name}: {told}"
             assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), path.name
-
-
-def test_jupyterlab_runs_the_first_notebook_to_its_end(chromium, environment):
-    folder = environment / "work"
-    folder.mkdir()
-    shutil.copy(NOTEBOOKS / "01_data.ipynb", folder)
-    with lab(folder) as address:
-        page = chromium.new_page(viewport={"width": 1300, "height": 1000})
-        page.goto(address)
-        page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=90_000)
-        page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=90_000)
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        last = page.locator(".jp-CodeCell").last
-        last.locator(".sheet img").first.wait_for(timeout=240_000)
-        assert last.locator(".jp-InputPrompt").inner_text() == "[7]:"
-        for wrong in ("error", "stderr"):
-            assert page.locator(f"[data-mime-type='application/vnd.jupyter.{wrong}']").count() == 0
-        assert page.locator(".sheet img").count() > 20
-        page.screenshot(path=environment / "lab.png", full_page=True)
-        page.close()
-
-
-@contextlib.contextmanager
-def lab(folder: Path):
-    """A JupyterLab server on a free port for the time of a `with`; gives the notebook's address."""
-    token, port = secrets.token_hex(16), _free_port()
-    options = [f"--ServerApp.root_dir={folder}", f"--port={port}", "--no-browser", "--allow-root"]
-    options += [f"--IdentityProvider.token={token}", "--ServerApp.port_retries=0"]
-    with (folder / "lab.log").open("w") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", *options], stdout=log, stderr=log, start_new_session=True
-        )
-        try:
-            _wait_for(f"http://127.0.0.1:{port}/api?token={token}", server)
-            yield f"http://127.0.0.1:{port}/lab/tree/01_data.ipynb?token={token}"
-        finally:
-            os.killpg(server.pid, signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                server.wait(timeout=20)
-            if server.poll() is None:
-                os.killpg(server.pid, signal.SIGKILL)
-                server.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def _wait_for(address: str, process: subprocess.Popen) -> None:
-    for _ in range(120):
-        assert process.poll() is None, "JupyterLab ended before it answered"
-        try:
-            with urllib.request.urlopen(address, timeout=5):
-                return
-        except (urllib.error.URLError, ConnectionError):
-            time.sleep(0.5)
-    raise AssertionError("JupyterLab did not answer within a minute")

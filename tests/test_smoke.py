@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import tiny
 
 from mmrc_helpers.store import files, folders
@@ -66,6 +67,7 @@ def test_changing_one_training_parameter_reuses_the_data(smoke_study, tmp_path):
     assert [name.split("/")[0] for name in to_make] == ["train", "eval"]
 
 
+@pytest.mark.slow  # tests/chaos asserts it of a training and its answers that are made again, and interrupted
 def test_the_same_seed_gives_the_same_answers_byte_for_byte(smoke_study, tmp_path, monkeypatch):
     monkeypatch.setenv("MMRC_ARTIFACTS", str(tmp_path / "artifacts"))
     tiny.link_base(tmp_path / "artifacts")

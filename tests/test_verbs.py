@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import finished_study
 import pandas as pd
@@ -21,7 +22,11 @@ from mmrc_helpers.study import stages
 
 TABLES = ("make_data", "check_data", "plan_training", "train", "check_exposure", "evaluate", "score", "trace")
 DYNAMICS = ("plot_curves", "plot_margins", "plot_candidates", "plot_examples", "plot_alignment")
-PICTURES = ("plot_training", "plot_scores", "plot_answers", "plot_controls", "plot_gates", *DYNAMICS)
+PICTURES = {  # verb → the notebook of a run that calls it
+    "plot_training": "02_train",
+    **dict.fromkeys(("plot_scores", "plot_answers", "plot_controls", "plot_gates"), "03_evaluate"),
+    **dict.fromkeys(DYNAMICS, "04_dynamics"),
+}
 SHEETS = ("show_facts", "show_questions", "show_batch", "show_mistakes", "show_provenance")
 
 
@@ -67,12 +72,20 @@ def test_table_verbs_return_tables(run, verb):
     assert isinstance(getattr(mm, verb)(run), pd.DataFrame)
 
 
+def pictures_of(executed: Path) -> dict[str, str]:
+    """Name → alternative text of every picture that an executed notebook shows."""
+    cells = json.loads(executed.read_text(encoding="utf-8"))["cells"]
+    shown = [out for cell in cells for out in cell.get("outputs", ()) if "image/png" in out.get("data", {})]
+    about = [out["metadata"]["image/png"] for out in shown]
+    return {of["name"]: of["alt"] for of in about}
+
+
 @pytest.mark.parametrize("verb", PICTURES)
-def test_plot_verbs_return_pictures_with_alternative_text(run, verb):
-    picture = getattr(mm, verb)(run)
-    assert isinstance(picture, Image) and len(picture.metadata["alt"]) > 40
-    name = verb.removeprefix("plot_")
-    saved = {path.suffix for path in (folders.run_folder(run.study, run.name) / "figures").glob(f"{name}.*")}
+def test_plot_verbs_return_pictures_with_alternative_text(simulated, verb):
+    """As the notebooks show them, which are executed once for all tests."""
+    executed, name = simulated.executed(PICTURES[verb]), verb.removeprefix("plot_")
+    assert len(pictures_of(executed)[name]) > 40
+    saved = {path.suffix for path in (executed.parent / "figures").glob(f"{name}.*")}
     assert saved == {".png", ".pdf", ".svg", ".tex"}
 
 
@@ -162,12 +175,13 @@ def test_the_verdict_is_shown_and_written(study):
     assert set(written["parts"]) == {"free", "choice", "judge"} and written["missing_runs"] == []
 
 
-def test_study_verbs_read_all_variants(study):
+def test_study_verbs_read_all_variants(study, simulated):
     assert set(mm.score(study).index.get_level_values("variant")) == {"untrained", "naming", "forward"}
-    for verb in (mm.plot_scores, mm.plot_gates, mm.plot_answers, mm.plot_controls, mm.plot_curves):
-        assert "forward" in verb(study).metadata["alt"]
-    for name in ("binding", "calibration", "transfer"):
-        assert len(mm.plot(study, name).metadata["alt"]) > 40
+    told = pictures_of(simulated.executed("05_report_reversal"))
+    assert all("forward" in told[name] for name in ("scores", "gates", "controls", "curves"))
+    assert all(len(told[name]) > 40 for name in ("binding", "calibration", "transfer"))
+    picture = mm.plot_answers(study)
+    assert isinstance(picture, Image) and "forward" in picture.metadata["alt"]
     assert "simulated" in mm.show_provenance(study).data and "<img" in mm.show_mistakes(study).data
 
 

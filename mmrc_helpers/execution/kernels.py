@@ -2,6 +2,7 @@
 no search for kernel specs, no settings of the user's. They end with the process that executes their
 notebook."""
 
+import gc
 import importlib
 import json
 import os
@@ -12,7 +13,16 @@ import time
 from mmrc_helpers.execution import guard
 
 # What notebooks need and what takes long to load, as measured with `python -X importtime`.
-MODULES = ("ipykernel.kernelapp", "IPython.display", "pandas", "scipy.stats", "seaborn", "pyarrow.parquet")
+MODULES = (
+    "nbconvert",
+    "papermill",
+    "ipykernel.kernelapp",
+    "IPython.display",
+    "pandas",
+    "scipy.stats",
+    "seaborn",
+    "pyarrow.parquet",
+)
 MODULES += (
     "matplotlib.backends.backend_agg",
     "matplotlib.backends.backend_pdf",
@@ -25,9 +35,17 @@ POLL_SECONDS = 0.02
 
 
 def load_modules() -> None:
-    """Loads what kernels need, to be called once before they are forked; matplotlib as its makers set it."""
+    """Loads what executing notebooks and kernels need, to be called before they are forked; matplotlib as its
+    makers set it."""
+    # jsonschema's check of addresses in other alphabets, which no notebook's schema asks for, compiles a
+    # grammar when it is imported: that takes as long as half of all others together.
+    sys.modules.setdefault("rfc3987_syntax", None)
+    was_on = gc.isenabled()
+    gc.disable()  # nothing is garbage while modules load
     for name in MODULES:
         importlib.import_module(name)
+    if was_on:
+        gc.enable()
     import matplotlib
 
     matplotlib.rcParams.update(

@@ -3,6 +3,7 @@ source, with these parameters and these stages. What papermill writes into a not
 takes the cells of a dead kernel for completed."""
 
 import contextlib
+import gc
 import hashlib
 import json
 import multiprocessing
@@ -123,9 +124,6 @@ def execute_all(jobs: Sequence[Job]) -> list[Failure]:
 def _child(job: Job) -> Iterator[Callable[[str], Failure | None]]:
     """A process that executes the notebook and then renders its page; entering gives a function that waits
     for the next of the two. It does not outlive the context."""
-    import nbconvert  # noqa: F401  loaded here once, so that no child has to
-    import papermill  # noqa: F401
-
     kernels.load_modules()
     heard, said = multiprocessing.Pipe(duplex=False)
 
@@ -188,6 +186,7 @@ def private_folder(place: str | None = None) -> Iterator[str]:
 
 def _execute_and_render(job: Job, sockets: str, said) -> None:
     """In a child: executes the notebook, says what is wrong or None, then the same for the page."""
+    gc.freeze()  # what came with the fork stays; neither we nor the kernel need to look through it
     guard.prctl(guard.SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     ours = surroundings.own(os.environ)

@@ -13,6 +13,7 @@ status. A rank that calls neither `progress` nor `beat` for machine.heartbeat_se
 
 import contextlib
 import faulthandler
+import gc
 import os
 import platform
 import re
@@ -35,6 +36,8 @@ def run_main(main: Callable[[Path], Mapping | None]) -> None:
     folder = Path(sys.argv[-1]).absolute()
     if not (folder / "recipe.json").is_file():
         sys.exit(f"usage: python -m {main.__module__} FOLDER   (a folder that holds recipe.json)")
+    gc.freeze()  # the modules stay, so that no collection looks at them
+    gc.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     guard.die_with_parent()
     began = time.monotonic()

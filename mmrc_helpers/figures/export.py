@@ -47,12 +47,11 @@ def save(draw: Callable[[], Figure], folder: Path, name: str) -> list[Path]:
         alt = figure.get_label()
         if rcParams["text.usetex"]:
             escape_texts(figure)
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # laid out once, not again for every format
+        shown = style.trimmed(figure)
         for kind, dateless in DATELESS.items():
             paths.append(folder / f"{name}.{kind}")
             metadata = {**dateless, SAID[kind]: alt}
-            figure.savefig(paths[-1], dpi=DOTS_PER_INCH, bbox_inches="tight", metadata=metadata)
+            figure.savefig(paths[-1], dpi=DOTS_PER_INCH, bbox_inches=shown, metadata=metadata)
     files.write_text(folder / f"{name}.tex", snippet(name, alt))
     return [*paths, folder / f"{name}.tex"]
 

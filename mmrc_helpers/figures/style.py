@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.style import context
+from matplotlib.transforms import Bbox
 
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, GREY = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#777777",
@@ -68,6 +69,14 @@ def image(figure: Figure, name: str = ""):
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", facecolor="white")
     return Image(buffer.getvalue(), format="png", metadata={"alt": alt, "name": name})
+
+
+def trimmed(figure: Figure) -> Bbox:
+    """Lays the figure out, for good, and measures what is drawn on it: the part to save, in inches. With
+    `bbox_inches="tight"` matplotlib does both anew for every file."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine(None)  # "none" would leave a placeholder, for which every file is drawn twice
+    return figure.get_tightbbox().padded(rcParams["savefig.pad_inches"])
 
 
 def grid(panels: int, width: float, height: float) -> tuple[Figure, list[Axes]]:

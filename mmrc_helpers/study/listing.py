@@ -10,7 +10,7 @@ from pathlib import Path
 from mmrc_helpers.errors import UserError, show
 from mmrc_helpers.execution import sheet, terminal
 from mmrc_helpers.store import crates, files, folders
-from mmrc_helpers.study import stages, upkeep
+from mmrc_helpers.study import stages, upkeep, yaml_files
 from mmrc_helpers.study.runs import Study, load_study
 
 NOT_RUN = "not run"
@@ -36,7 +36,8 @@ def entries(params_folder: Path) -> list[Entry]:
     """Every study of params/ and `params_folder`, and those that were run by path, by name; then those that
     were imported."""
     paths = [path for path in upkeep.study_files(params_folder) if path.stem != "base"]
-    found = [_entry(path) for path in sorted(paths, key=lambda path: path.stem)]
+    with yaml_files.reading_once():  # many studies have one parent
+        found = [_entry(path) for path in sorted(paths, key=lambda path: path.stem)]
     return found + [_imported(root) for root in crates.imported_roots()]
 
 

@@ -67,9 +67,7 @@ def unused(params_folder: Path = PARAMS_FOLDER) -> list[Path]:
     studies = _studies(params_folder)
     used = {folders.study_folder(study.name) for study in studies}
     used |= {folders.run_folder(run.study, run.name) for study in studies for run in study.runs}
-    for study in studies:
-        for run in study.runs:
-            used |= closure(stages.stages_of(run))
+    used |= closure(stage for study in studies for run in study.runs for stage in stages.stages_of(run))
     for folder in {_finished_name(path) for path in _stage_folders() if not _is_going(path)}:
         if folder not in used and (folders.is_claimed(folder) or files.is_committed(folder)):
             used |= _made_from(folder)
@@ -155,10 +153,13 @@ def _may_be_there(path: Path) -> bool:
 
 def closure(needed: Iterable[stages.Stage]) -> set[Path]:
     """The folders of these stages and of all that they are made from."""
-    found: set[Path] = set()
-    for stage in needed:
-        found |= {stage.folder} | closure(stage.inputs.values())
-    return found
+    known, todo = {}, list(needed)
+    while todo:
+        stage = todo.pop()
+        if stage.key not in known:
+            known[stage.key] = stage
+            todo += stage.inputs.values()
+    return {stage.folder for stage in known.values()}
 
 
 def _made_from(folder: Path) -> set[Path]:

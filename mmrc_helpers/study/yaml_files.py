@@ -72,8 +72,11 @@ def read_yaml(path: Path) -> dict:
 @contextlib.contextmanager
 def reading_once() -> Iterator[None]:
     """While it lasts, a file that has been read stays as it was then, here and in processes forked from
-    here."""
+    here. Inside another one it is that one."""
     global _held, _made
+    if _held is not None:
+        yield
+        return
     _held, _made = {}, {}
     try:
         yield

@@ -124,7 +124,8 @@ def test_a_vision_language_model_with_pictures(toys_at, tmp_path):
     files.write_jsonl(tmp_path / "rows.jsonl", rows)
     folder = adapters_of("qwen3_vl", toys_at, tmp_path / "adapters")
     model, out = toy_of("qwen3_vl", toys_at).folder, tmp_path / "out"
-    assert run(model, "--adapters", folder, "--data", tmp_path / "rows.jsonl", "--out", out) == 0
+    rows = tmp_path / "rows.jsonl"
+    assert run(model, "--adapters", folder, "--data", rows, "--out", out, "--processes", 1) == 0
     processor, source = load.load_processor(model, PLAIN), folders.input_folder(out, "data")
     check_against_loop(model, folder, Encoder(processor, open_pictures(Shards(source), [], processor)), out)
 
@@ -170,7 +171,7 @@ def test_what_was_killed_goes_on_where_it_was(text, tmp_path):
     for row in content["logprobs"]:
         row["kept"] = 1.0  # a mark that only a kept file carries into the table
     kept.write_text(json.dumps(content))
-    assert run(model, "--adapters", adapters, "--data", data, "--out", out) == 0
+    assert run(model, "--adapters", adapters, "--data", data, "--out", out, "--processes", 1) == 0
     found = logprobs(out)
     assert found["kept"].sum() == len(content["logprobs"])
     pd.testing.assert_frame_equal(found.drop(columns="kept"), logprobs(whole), check_like=True)

@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 from types import SimpleNamespace
 
-import finished_study
 import nbformat
 import papermill
 import pytest
@@ -104,33 +103,26 @@ def test_figures_and_tables_are_preceded_by_what_to_look_for(notebook):
             assert len(text.source.split()) >= 20, verb.source
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("notebooks")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MMRC_ARTIFACTS", str(folder / "artifacts"))
-        path = [str(FOLDER.parent), os.environ.get("PYTHONPATH", "")]
-        patch.setenv("PYTHONPATH", os.pathsep.join(path))
-        patch.setenv("JUPYTER_PREFER_ENV_PATH", "1")
-        yield str(finished_study.write(folder / "params"))
-
-
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_it_runs_to_its_end_and_makes_a_small_page(path, finished, tmp_path):
-    cells = code(nbformat.read(path, as_version=4))
-    of_a_run = {"variant": "forward", "seed": 0} if "variant" in cells[0].source else {}
-    study, finding = Path(finished), path.stem.removeprefix("05_report_")
-    if finding != path.stem:  # the same study, concluded as this report does
-        study = study.with_name(f"{finding}.yaml")
-        study.write_text(Path(finished).read_text().replace("finding: reversal", f"finding: {finding}"))
-    parameters = {"study": str(study), **of_a_run}
-    papermill.execute_notebook(
-        path, tmp_path / path.name, parameters, kernel_name="python3", progress_bar=False
-    )
-    made = nbformat.read(tmp_path / path.name, as_version=4)
-    ran = [cell for cell in code(made) if cell.execution_count]
-    assert len(ran) == len(cells) + 1  # the injected parameters are a cell of their own
-    page = render_html(tmp_path / path.name, tmp_path / "page.html")
+def test_it_runs_to_its_end_and_makes_a_small_page(path, simulated):
+    made = simulated.executed(path.stem)
+    ran = [cell for cell in code(nbformat.read(made, as_version=4)) if cell.execution_count]
+    # the injected parameters are a cell of their own
+    assert len(ran) == len(code(nbformat.read(path, as_version=4))) + 1
+    page = made.with_suffix(".html")
     html = page.read_text(encoding="utf-8")
     assert page.stat().st_size < 5_000_000 and html.count("<script") == 1
     assert "does-not-apply" not in html and "pip install" not in html
+
+
+def test_it_runs_in_a_kernel_of_the_users_own(simulated, tmp_path, monkeypatch):
+    parameters = {"study": str(simulated.study), "variant": "forward", "seed": 0}
+    simulated.executed("01_data")
+    monkeypatch.setenv("MMRC_ARTIFACTS", str(simulated.place / "artifacts"))
+    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "1")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FOLDER.parent), os.environ.get("PYTHONPATH", "")]))
+    output = tmp_path / "01_data.ipynb"
+    papermill.execute_notebook(FOLDER / output.name, output, parameters, kernel_name="python3",
+                               progress_bar=False)  # fmt: skip
+    assert all(cell.execution_count for cell in code(nbformat.read(output, as_version=4)))
+    assert render_html(output, tmp_path / "page.html").stat().st_size < 5_000_000

@@ -15,6 +15,7 @@ from mmrc_helpers.store.keys import plain
 from mmrc_helpers.study import stages
 from mmrc_helpers.study.runs import find_run, load_study
 from mmrc_helpers.training.checkpoints import step_of
+from mmrc_helpers.training.phase import arguments_of
 
 STUDY = f"""
 question: Do several processes give what one gives?
@@ -119,53 +120,68 @@ def kill_at_step(step: int, study, run, **machine) -> Path:
     return part
 
 
+TWO = {"launcher": "deepspeed", "processes": 2, "micro_batch": 2}
+
+
+@pytest.fixture(scope="module")
+def two_ranks(study, tmp_path_factory):
+    """The folder of a run's last phase as two undisturbed ranks train it; made once for each way and kept
+    aside."""
+    kept, place = {}, tmp_path_factory.mktemp("ranks")
+
+    def of(variant: str, zero: str) -> Path:
+        if (variant, zero) not in kept:
+            run = find_run(study, variant, 0)
+            made = make_anew(stages.train_stages(run)[-1], run, **TWO, zero=zero)
+            kept[variant, zero] = made.rename(place / f"{variant}-{zero}")
+        return kept[variant, zero]
+
+    return of
+
+
+def trained(folder: Path) -> dict:
+    """The weights that a phase has trained."""
+    (path,) = [*folder.glob("adapter/adapter_model.safetensors"), *folder.glob("model/model.safetensors")]
+    return load_file(path)
+
+
 @pytest.mark.parametrize(
     ("variant", "zero"),
     [
-        ("whole", "2"),
+        ("adapted", "2"),
         *[
             pytest.param(variant, zero, marks=pytest.mark.slow)
-            for variant, zero in (("whole", "none"), ("adapted", "2"), ("adapted", "3"))
+            for variant, zero in (("whole", "none"), ("whole", "2"), ("adapted", "3"))
         ],
     ],
 )
-def test_two_killed_ranks_resume_bit_by_bit(study, artifacts, variant, zero):
+def test_two_killed_ranks_resume_bit_by_bit(study, artifacts, two_ranks, variant, zero):
     run = find_run(study, variant, 0)
     stage = stages.train_stages(run)[-1]
-    machine = {"launcher": "deepspeed", "processes": 2, "zero": zero, "micro_batch": 2}
-    name = "model/model.safetensors" if variant == "whole" else "adapter/adapter_model.safetensors"
-    whole = load_file(make_anew(stage, run, **machine) / name)
+    whole = trained(two_ranks(variant, zero))
     folders.forget(stage.folder)
-    kill_at_step(4, study, run, **machine)
-    resumed = load_file(make(stage, run, **machine) / name)
+    kill_at_step(4, study, run, **TWO, zero=zero)
+    resumed = trained(make(stage, run, **TWO, zero=zero))
     assert all((whole[name] == resumed[name]).all() for name in whole)
 
 
 @pytest.mark.parametrize("zero", ["none", "2", pytest.param("3", marks=pytest.mark.slow)])
-def test_two_ranks_train_under_deepspeed(study, artifacts, zero):
-    run = find_run(study, "adapted", 0)
-    stage = stages.train_stages(run)[-1]
-    folder = make_anew(stage, run, launcher="deepspeed", processes=2, zero=zero, micro_batch=2)
-    weights = load_file(folder / "adapter" / "adapter_model.safetensors")
-    assert any(values.abs().sum() > 0 for name, values in weights.items() if "lora_B" in name)
+def test_two_ranks_train_under_deepspeed(artifacts, two_ranks, zero):
+    folder = two_ranks("adapted", zero)
+    assert any(values.abs().sum() > 0 for name, values in trained(folder).items() if "lora_B" in name)
     rows = files.read_jsonl(folder / "metrics.jsonl")
     assert [row["step"] for row in rows] == list(range(1, 13))
 
 
 @pytest.mark.parametrize("zero", ["2", pytest.param("3", marks=pytest.mark.slow)])
-def test_weights_that_wait_in_the_hosts_memory_become_the_same(study, artifacts, zero):
+def test_weights_that_wait_in_the_hosts_memory_become_the_same(study, artifacts, two_ranks, zero):
     run = find_run(study, "adapted", 0)
-    stage = stages.train_stages(run)[-1]
-    machine = {"launcher": "deepspeed", "processes": 1, "zero": zero, "micro_batch": 2}
-    found = [
-        load_file(make_anew(stage, run, offload=offload, **machine) / "adapter" / "adapter_model.safetensors")
-        for offload in (False, True)
-    ]
-    assert all((found[0][name] - found[1][name]).abs().max() < 1e-5 for name in found[0])
+    waited = trained(make_anew(stages.train_stages(run)[-1], run, **TWO, zero=zero, offload=True))
+    whole = trained(two_ranks("adapted", zero))
+    assert all((whole[name] - waited[name]).abs().max() < 1e-5 for name in whole)
 
 
-def test_an_uneven_batch_is_one_clear_error(study, artifacts):
-    run = find_run(study, "whole", 0)
-    folders.forget(stages.train_stages(run)[0].folder)
+def test_an_uneven_batch_is_one_clear_error(study, tmp_path):
+    params = find_run(study, "whole", 0).params
     with pytest.raises(UserError, match="train.batch: 8 rows do not divide"):
-        make(stages.train_stages(run)[0], run, micro_batch=3)
+        arguments_of(tmp_path, params["phases"][0], {**params["machine"], "micro_batch": 3}, 0)

@@ -28,10 +28,15 @@ def made(**changes) -> Data:
     return Data(list(world.examples), world.facts)
 
 
-@cache
+_drawn: dict[tuple, list[values.Puzzle]] = {}  # as many as were asked for so far
+
+
 def puzzles_of(difficulty: str, count: int, fair: bool = True, split: str = "train") -> list[values.Puzzle]:
-    room = values.room_of(FACTS)
-    return [instances.puzzle_of(room, 3, (difficulty, split, index), fair) for index in range(count)]
+    """The first puzzles of a kind; each is drawn once."""
+    room, drawn = values.room_of(FACTS), _drawn.setdefault((difficulty, fair, split), [])
+    for index in range(len(drawn), count):
+        drawn.append(instances.puzzle_of(room, 3, (difficulty, split, index), fair))
+    return drawn[:count]
 
 
 @cache
