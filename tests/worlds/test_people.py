@@ -242,6 +242,23 @@ def test_replay_can_leave_a_direction_out_and_names_can_come_before_the_picture(
             assert kinds == ["text", "image"]
 
 
+def test_who_is_taught_with_the_names_first_is_asked_that_way_too():
+    before = ask.ask(PEOPLE, ASK, TEACH)
+    asked = ask.ask(PEOPLE, ASK, {**TEACH, "names_first": True})
+    more = [e for e in asked if e.id not in {of.id for of in before}]
+    choices = [e for e in before if cell(e) == "forward/choice" and e.facets["topic"] == "identity"]
+    whole = [e for e in choices if e.facets["drop"] == "none"]
+    assert [e.id for e in more] == [f"{e.id}/names_first" for e in whole] and whole
+    for one, other in zip(whole, more, strict=True):
+        assert sorted(one.prompt) == sorted(other.prompt) and (one.options, one.gold) == (
+            other.options,
+            other.gold,
+        )
+        assert [kind for kind, _ in other.prompt] == ["text", "options", "image"]
+        assert other.facets == {**one.facets, "order": "name_first"}
+    assert ask.probed(asked, 4) == ask.probed(before, 4)
+
+
 def test_rows_follow_the_seed_alone():
     one, again, other = ([row.turns for row in rows_of(seed=seed)] for seed in (0, 0, 1))
     assert one == again != other

@@ -11,7 +11,7 @@ from mmrc_helpers.tasks.orders import permuted
 from mmrc_helpers.worlds import Data
 from mmrc_helpers.worlds.drops import noises, without_pictures
 from mmrc_helpers.worlds.people.forms import VERDICTS
-from mmrc_helpers.worlds.people.teach import described, two_way_groups
+from mmrc_helpers.worlds.people.teach import described, names_first, two_way_groups
 
 CELLS = ("forward/free", "forward/choice", "forward/judge", "reverse/free", "reverse/choice", "reverse/judge")
 
@@ -20,7 +20,8 @@ def ask(data: Data, ask: Mapping, teach: Mapping) -> list[Example]:
     """Test questions in an order in which neighbours have alike prompts: of all novel and the first
     `ask.background` background people; on novel people again with the picture or the words destroyed
     (`ask.drops`); and the naming probe of every line-up. Novel people taught in every cell become the
-    population "two_way"; with `teach.text_twin` every picture is its description."""
+    population "two_way"; with `teach.names_first` forward choices are asked in that order too; with
+    `teach.text_twin` every picture is its description."""
     background = sorted(p["group"] for p in data.facts if p["population"] == "background")
     asked = {
         *background[: ask["background"]],
@@ -32,6 +33,9 @@ def ask(data: Data, ask: Mapping, teach: Mapping) -> list[Example]:
     for drop in ask["drops"]:
         questions += [without(e, drop, words) for e in test if _is_novel_identity(e) and _loses(e, drop)]
     questions.sort(key=lambda e: (e.facets["drop"], *_kind(e), e.id.removesuffix(f"/{e.facets['drop']}")))
+    if teach["names_first"]:
+        own = [e for e in questions if _is_identity(e, "forward/choice") and e.facets["drop"] == "none"]
+        questions += [replace(names_first(e), id=f"{e.id}/names_first") for e in own]
     if ask["storage"]:
         questions += probes(questions, data.facts)
     both_ways = two_way_groups(data.examples, teach["two_way"])

@@ -87,18 +87,19 @@ def _novel_scenes(examples: Sequence[Example], teach: Mapping) -> dict[str, list
         and (e.cell("direction", "format") in cells or e.group in both_ways)
     ]
     if teach["names_first"]:
-        taught = [_names_first(e) if e.cell("direction", "format") == "forward/choice" else e for e in taught]
+        taught = [names_first(e) if e.cell("direction", "format") == "forward/choice" else e for e in taught]
     if teach["shuffle_names"]:
         partner = partners({e.group for e in novel})
         taught = [with_pictures_of(example, partner) for example in taught]
     return _scenes_by_lesson(taught)
 
 
-def _names_first(example: Example) -> Example:
-    """A forward choice whose names stand before its picture."""
+def names_first(example: Example) -> Example:
+    """A forward choice with its names before its picture; the facet `order` says so."""
     pictures = tuple(part for part in example.prompt if part[0] == "image")
     others = tuple(part for part in example.prompt if part[0] != "image")
-    return replace(example, prompt=(*others, *pictures))
+    facets = {**example.facets, "order": "name_first"}
+    return replace(example, prompt=(*others, *pictures), facets=facets)
 
 
 def partners(groups: Iterable[str]) -> dict[str, str]:
