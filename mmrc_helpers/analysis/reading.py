@@ -181,8 +181,8 @@ def evidence(opened: Run | Study) -> Evidence:
         taught={run.variant: taught(run) for run in runs},
         facets={name: WORLDS[name].cells for name in worlds},
         phases=phases,
-        lessons={run.variant: run.params["phases"][-1]["teach"] for run in runs if run.params["phases"]},
-        traced=lambda: traces(opened)["logprobs"],
+        lessons={run.variant: tuple(phase["teach"] for phase in run.params["phases"]) for run in runs},
+        traced=lambda name="logprobs": traces(opened)[name],
     )
 
 
