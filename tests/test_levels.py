@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "readme": ("analysis", "study", "store", "execution.surroundings"),
     "gallery": ("worlds", "figures", "study", "store", "tasks"),
     "merge": ("analysis", "study", "execution", "store"),
+    "assemble": ("study", "execution", "store", "models.folder"),
     "probe": ("analysis", "study", "execution", "store", "models.folder"),
 }
 

@@ -111,7 +111,8 @@ def plan(run: Run) -> pd.DataFrame:
     rows = []
     for number, phase in enumerate(run.params["phases"], 1):
         dose = f"{phase['steps']} steps" if phase["steps"] else f"{phase['taught_tokens']:,} taught tokens"
-        adapter = f"LoRA {phase['lora_r']}" if phase["lora_r"] else "all weights"
+        whole = f"{phase['learns']} only" if "learns" in phase else "all weights"
+        adapter = f"LoRA {phase['lora_r']}" if phase["lora_r"] else whole
         row = {"phase": number, "method": phase["method"]["name"], "taught": ", ".join(_taught(run, phase))}
         row |= {"dose": dose, "batch": phase["batch"], "trained": adapter, "optimizer": phase["optimizer"]}
         rows.append(row | {"rate": phase["learning_rate"], "precision": phase["precision"]})
