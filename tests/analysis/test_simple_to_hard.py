@@ -137,6 +137,13 @@ def test_a_supervision_without_images_is_read_where_it_was_taught():
     assert "hard image_via_text 50 %" in verdict.verdict(study).parts["ivt"].sentence
 
 
+def test_phases_that_prepare_a_supervision_are_no_part_of_it():
+    lessons = {"text": ({"mix": MIXES["ivt"]}, {"mix": {**MIXES["text"], "simple/image": 0}})}
+    study = evidence(lessons=lessons)
+    assert tables.lessons_of(study, "text") == ("simple/text",)
+    assert tables.target_of(study, "text") == "hard/image"
+
+
 def test_a_study_without_the_variant_or_without_puzzles_has_no_verdict():
     assert verdict.verdict(evidence(mix_plus=None)).verdict == verdict.INCONCLUSIVE
     other = evidence()

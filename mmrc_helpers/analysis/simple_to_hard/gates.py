@@ -36,7 +36,7 @@ def _learned(evidence: Evidence, variant: str, found: Cells) -> Iterable[Gate]:
     target = tables.target_of(evidence, variant)
     lessons = [
         lesson
-        for lesson in evidence.taught.get(variant, ())
+        for lesson in tables.lessons_of(evidence, variant)
         if (variant, lesson) in found and lesson != target
     ]
     if not lessons:

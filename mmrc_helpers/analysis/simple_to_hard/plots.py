@@ -37,7 +37,7 @@ def plot_scores(evidence: Evidence) -> Figure | str:
     order = {name: place for place, name in enumerate(evidence.variants)}
     table = table.sort_values("variant", key=lambda names: names.map(order), kind="stable")
     table["tick"] = table["tick"].replace("image_via_text", "via text")
-    table["taught"] = [row.cell in evidence.taught.get(row.variant, ()) for row in table.itertuples()]
+    table["taught"] = [row.cell in tables.lessons_of(evidence, row.variant) for row in table.itertuples()]
     return accuracy.cells(table, [name for name in tables.DIFFICULTIES if name in set(table["section"])])
 
 

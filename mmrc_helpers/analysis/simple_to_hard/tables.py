@@ -35,10 +35,17 @@ def asked(evidence: Evidence, whole: bool = True) -> pd.DataFrame:
     return rows[known]
 
 
+def lessons_of(evidence: Evidence, variant: str) -> tuple[str, ...]:
+    """The cells that the last phase of a variant teaches; earlier phases prepare it."""
+    *_, last = evidence.lessons.get(variant) or ({},)
+    named = tuple(lesson for lesson, rows in last.get("mix", {}).items() if rows)
+    return named or tuple(evidence.taught.get(variant, ()))
+
+
 def target_of(evidence: Evidence, variant: str) -> str:
     """The HARD cell that a verdict on a variant is read from: images, unless pictures were only taught as
     image-via-text."""
-    views = {lesson.split("/")[-1] for lesson in evidence.taught.get(variant, ())}
+    views = {lesson.split("/")[-1] for lesson in lessons_of(evidence, variant)}
     return "hard/image_via_text" if views & set(PICTURES) == {"image_via_text"} else "hard/image"
 
 
