@@ -104,6 +104,14 @@ VERDICTS = {
     ),
     "a single seed": ({"seeds": (0,)}, verdict.INCONCLUSIVE),
     "the null knows the answers": ({"shuffled": {"simple/text": 0.4}}, verdict.INCONCLUSIVE),
+    "HARD images can be learned": (
+        {"report": {**REPORT, "learnable": "text"}, "text": {**ALL, "hard/image": 0.9},
+         "mix_plus": {**ALL, "hard/text": 0.9}}, verdict.NOT,
+    ),
+    "HARD images cannot be learned": (
+        {"report": {**REPORT, "learnable": "text"}, "text": {**ALL, "hard/image": 0.5},
+         "mix_plus": {**ALL, "hard/text": 0.9}}, verdict.INCONCLUSIVE,
+    ),
     "no control": ({"report": {**REPORT, "controls": ()}}, verdict.INCONCLUSIVE),
     "answers survive without the picture": (
         {"options": {"mix_plus": {"dropped": {"simple/image": 0.5}}}}, verdict.INCONCLUSIVE,

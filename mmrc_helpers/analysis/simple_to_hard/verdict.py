@@ -24,7 +24,8 @@ SEEDS = 2  # fewest seeds of the two variants that are compared
 class Found:
     """HARD pictures of one variant, and what they are compared with. level: their accuracy. s2h: SIMPLE −
     HARD in the same view. modality: text − picture on the same HARD instances. lead: over the untrained
-    model; not measured where there is none."""
+    model. learnable: what the variant reaches that is taught in HARD pictures. The last two are not measured
+    where a study has no such variant."""
 
     target: str
     level: Estimate
@@ -32,6 +33,7 @@ class Found:
     s2h: Estimate
     modality: Estimate
     lead: Estimate
+    learnable: Estimate
 
     @cached_property
     def at_chance(self) -> Equivalence:
@@ -114,7 +116,8 @@ def measured(evidence: Evidence, variant: str, found: gates.Cells) -> Found:
         modality = cells.gap(text, rows)
     lead = intervals.difference(level, gates.level_of(found, evidence.untrained, target))
     chance = np.nan if rows is None else scores.chance(rows)
-    return Found(target, level, chance, s2h, modality, lead)
+    learnable = gates.level_of(found, evidence.report.get("learnable", ""), target)
+    return Found(target, level, chance, s2h, modality, lead, learnable)
 
 
 def reading(of: Found, seeds: int) -> tuple[str, list[str]]:
@@ -124,6 +127,8 @@ def reading(of: Found, seeds: int) -> tuple[str, list[str]]:
     if of.above_chance and of.no_gap.shown:
         return REACHES, []
     if of.at_chance.shown:
+        if of.learnable.value < gates.LEARNED["hard"]:
+            return INCONCLUSIVE, [f"taught in HARD pictures it reaches only {of.learnable.told}"]
         if max(of.level.seeds) <= of.chance + MARGIN:
             return NOT, []
         return INCONCLUSIVE, ["seeds disagree"]
