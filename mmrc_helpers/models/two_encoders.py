@@ -64,6 +64,14 @@ class TwoEncodersConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
 
 
+class ConvNext(ConvNextModel):
+    """ConvNeXt attends to nothing, so whatever kind of attention the whole model is given suits it."""
+
+    def __init__(self, config: ConvNextConfig):
+        super().__init__(config)  # in which its parts are asked as well, by their classes
+        self._supports_sdpa = self._supports_flash_attn = self._supports_attention_backend = True
+
+
 class TwoEncoders(PreTrainedModel):
     """CLIP and ConvNeXt over the same picture, joined; as a vision tower of LLaVA."""
 
@@ -78,7 +86,7 @@ class TwoEncoders(PreTrainedModel):
     def __init__(self, config: TwoEncodersConfig):
         super().__init__(config)
         self.clip = CLIPVisionModel(config.clip_config)
-        self.convnext = ConvNextModel(config.convnext_config)
+        self.convnext = ConvNext(config.convnext_config)
         self.post_init()
 
     def _init_weights(self, module) -> None:
@@ -142,7 +150,7 @@ def config_of(tower: TwoEncodersConfig, language: PreTrainedConfig, image_id: in
 def write_assembled(language: Path, clip: Path, convnext: Path, to: Path, cells: int, seed: int = 0) -> None:
     """Writes a model of three downloaded ones to `to`, its projector drawn anew, in the dtype of the language
     part. Raises UserError for a part that is of another kind."""
-    parts = {"clip": (CLIPVisionModel, clip), "convnext": (ConvNextModel, convnext)}
+    parts = {"clip": (CLIPVisionModel, clip), "convnext": (ConvNext, convnext)}
     tokenizer = AutoTokenizer.from_pretrained(language, local_files_only=True)
     processor = processor_for(tokenizer, cells)
     own = {"dtype": "auto", "local_files_only": True, "use_safetensors": True}
