@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "readme": ("analysis", "figures", "study", "store", "execution.surroundings", "execution.terminal"),
     "gallery": ("worlds", "figures", "study", "store", "tasks", "execution.terminal"),
     "merge": ("analysis", "study", "execution", "store"),
+    "assemble": ("study", "execution", "store", "models.folder"),
     "probe": ("analysis", "study", "execution", "store", "models.folder"),
 }
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mmrc_helpers.analysis import accuracy, reasoning, reversal, scores
+from mmrc_helpers.analysis import accuracy, reasoning, reversal, scores, simple_to_hard
 from mmrc_helpers.analysis.evidence import Axes, Evidence, Verdict
 from mmrc_helpers.analysis.intervals import Estimate
 
@@ -86,6 +86,28 @@ FINDINGS: dict[str, Finding] = {
             "margins": reasoning.plot_margins,
             "squeezing": reasoning.plot_squeezing,
             "examples": reasoning.plot_examples,
+        },
+    ),
+    "simple_to_hard": Finding(
+        version=simple_to_hard.verdict.VERSION,
+        axes=simple_to_hard.verdict.AXES,
+        verdict=simple_to_hard.verdict.verdict,
+        controls={
+            "untrained": "as good: the questions give their answers away",
+            "shuffled answers": "above chance: something else than the puzzles is learned",
+            "picture dropped": "above chance: the answer is read from the words",
+            "taught in HARD images": "low: the cell cannot be learned, and not reaching it says nothing",
+            "reading": "HARD pictures misread: then not the difficulty of reasoning is in the way",
+        },
+        table=simple_to_hard.tables.everything,
+        figures={
+            **OF_ANY_WORLD,
+            "scores": simple_to_hard.plots.plot_scores,
+            "gates": simple_to_hard.plots.plot_gates,
+            "gaps": simple_to_hard.plots.plot_gaps,
+            "reading": simple_to_hard.plots.plot_reading,
+            "sizes": simple_to_hard.plots.plot_sizes,
+            "alignment": simple_to_hard.plots.plot_alignment,
         },
     ),
     "accuracy": Finding(

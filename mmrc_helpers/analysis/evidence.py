@@ -1,7 +1,7 @@
 """What a finding reads, and what it gives back: plain values, so that a report can show them and verdict.json
 can hold them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
@@ -35,17 +35,17 @@ class Evidence:
     """What a finding reads. answers: the prepared answers of all evaluated runs (`scores.join`), after the
     last phase. report: what the study declares, above all which variant has which part. taught: variant →
     what its facts are taught in, () for the untrained. facets: world → those that span its cells, the run's
-    own world first. phases: the answers after every phase. lessons: variant → what its last phase teaches,
-    the section `teach` of its world. traced: gives the table "logprobs" of all runs, with variant and
-    seed."""
+    own world first. phases: the answers after every phase. lessons: variant → what each of its phases
+    teaches, the sections `teach` of its world. traced: (name) → the table "logprobs" (unless named) or
+    "gradients" of all runs, with variant and seed."""
 
     answers: pd.DataFrame
     report: Mapping = field(default_factory=dict)
     taught: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     facets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     phases: pd.DataFrame | None = None
-    lessons: Mapping[str, Mapping] = field(default_factory=dict)
-    traced: Callable[[], pd.DataFrame] = pd.DataFrame
+    lessons: Mapping[str, Sequence[Mapping]] = field(default_factory=dict)
+    traced: Callable[..., pd.DataFrame] = lambda name="logprobs": pd.DataFrame()
 
     @cached_property
     def untrained(self) -> str:
@@ -95,10 +95,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a study shows. verdict: in a few words. sentence: the one for all parts. parts: format → `Part`.
-    beside: the same for the variant beside it. rules: the version of the rules it was read by; earlier: rule
-    → what it would have said. notes: more that a reader needs, name → sentence: contrasts, power. numbers:
-    tidy, for tables outside."""
+    """What a study shows. verdict: in a few words. sentence: the one for all parts. parts: format, or
+    supervision → `Part`. beside: the same for the variant beside it. rules: the version of the rules it was
+    read by; earlier: rule → what it would have said. notes: more that a reader needs, name → sentence:
+    contrasts, power. numbers: tidy, for tables outside."""
 
     verdict: str
     sentence: str

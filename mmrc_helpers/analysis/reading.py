@@ -111,7 +111,8 @@ def plan(run: Run) -> pd.DataFrame:
     rows = []
     for number, phase in enumerate(run.params["phases"], 1):
         dose = f"{phase['steps']} steps" if phase["steps"] else f"{phase['taught_tokens']:,} taught tokens"
-        adapter = f"LoRA {phase['lora_r']}" if phase["lora_r"] else "all weights"
+        whole = f"{phase['learns']} only" if "learns" in phase else "all weights"
+        adapter = f"LoRA {phase['lora_r']}" if phase["lora_r"] else whole
         row = {"phase": number, "method": phase["method"]["name"], "taught": ", ".join(_taught(run, phase))}
         row |= {"dose": dose, "batch": phase["batch"], "trained": adapter, "optimizer": phase["optimizer"]}
         rows.append(row | {"rate": _rates(phase), "precision": phase["precision"]})
@@ -187,8 +188,8 @@ def evidence(opened: Run | Study) -> Evidence:
         taught={run.variant: taught(run) for run in runs},
         facets={name: WORLDS[name].cells for name in worlds},
         phases=phases,
-        lessons={run.variant: run.params["phases"][-1]["teach"] for run in runs if run.params["phases"]},
-        traced=lambda: traces(opened)["logprobs"],
+        lessons={run.variant: tuple(phase["teach"] for phase in run.params["phases"]) for run in runs},
+        traced=lambda name="logprobs": traces(opened)[name],
     )
 
 

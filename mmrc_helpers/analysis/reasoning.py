@@ -31,7 +31,8 @@ POINT = ["phase", "step", "supervised_tokens"]
 
 def kind_of(evidence: Evidence, variant: str) -> str:
     """The worse answer that a variant was taught with."""
-    return evidence.lessons.get(variant, {}).get("rejected", "rejected")
+    *_, last = evidence.lessons.get(variant) or ({},)
+    return last.get("rejected", "rejected")
 
 
 def observations(evidence: Evidence) -> pd.DataFrame:

@@ -179,9 +179,46 @@ def matrices(
     return style.described(figure, f"Variants by tested cell, {title}. " + "; ".join(told) + ".")
 
 
-def binding(table: pd.DataFrame, rates: Mapping[str, str], parts: Mapping[str, str]) -> Figure:
+def gaps(table: pd.DataFrame, variants: Sequence[str]) -> Figure:
+    """Differences of shares with intervals, one panel for each `panel`, a row per variant, a marker for each
+    `line`; zero is dashed. table: columns panel, variant, line, gap, low, high, by_seed."""
+    panels = list(dict.fromkeys(table["panel"]))
+    figure = Figure(figsize=(1.9 + 4.2 * len(panels), 1.8 + 0.5 * len(variants)), layout="constrained")
+    shown, told = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], []
+    for axes, panel in zip(shown, panels, strict=True):
+        here = table[table["panel"] == panel]
+        names = list(dict.fromkeys(here["line"]))
+        for k, name in enumerate(names):
+            part = here[here["line"] == name]
+            rows = part["variant"].map(list(variants).index) + 0.7 * ((k + 0.5) / len(names) - 0.5)
+            spread = np.clip([part["gap"] - part["low"], part["high"] - part["gap"]], 0, None)
+            look = {"fmt": style.MARKERS[k], "color": style.COLOURS[k], "capsize": 2.5, "linewidth": 1.1}
+            axes.errorbar(part["gap"], rows, xerr=spread, label=name, **look)
+            for row, seeds in zip(rows, part["by_seed"], strict=True):
+                seeds = seeds if len(seeds) > 1 else ()
+                axes.plot(seeds, [row + 0.12] * len(seeds), "|", color="black", markersize=5)
+            told += [f"{r.variant}, {panel}, {name} {100 * r.gap:+.0f}" for r in part.itertuples()]
+        axes.axvline(0, color="black", linestyle="--", linewidth=1)
+        axes.set(yticks=range(len(variants)), ylim=(len(variants) - 0.5, -0.5), xlim=(-1.05, 1.05))
+        axes.set_yticklabels(variants, fontsize=9)
+        axes.set_xticks([-1, -0.5, 0, 0.5, 1], ["−100", "−50", "0", "50", "100"])
+        axes.set(xlabel="points")
+        axes.set_title(panel, fontsize=11)
+        axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(0, -0.12), ncols=3)
+        style.plain(axes)
+    return style.described(figure, "Gaps in points. " + "; ".join(told) + ".")
+
+
+def binding(
+    table: pd.DataFrame,
+    rates: Mapping[str, str],
+    parts: Mapping[str, str],
+    title: str = "What is bound and what is reached",
+    unit: str = "share of the line-ups",
+) -> Figure:
     """Rates with intervals per variant (column → name; `column`_low, `column`_high), and shares that sum to
-    one, stacked (column → name). table: one row per variant, with chance."""
+    one, stacked (column → name). table: one row per variant, with chance. title: of the alternative text.
+    unit: of the stacked shares."""
     table = table.reset_index(drop=True)
     figure = Figure(figsize=(10.5, 1.9 + 0.45 * len(table)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
@@ -201,10 +238,10 @@ def binding(table: pd.DataFrame, rates: Mapping[str, str], parts: Mapping[str, s
         look = {"color": colours[k], "hatch": style.HATCHES[k], "edgecolor": "white"}
         right.barh(rows, share, left=start, label=name, **look)
         start += share
-    right.set(xlim=(0, 1), xlabel="share of the line-ups")
+    right.set(xlim=(0, 1), xlabel=unit)
     for axes in (left, right):
         axes.legend(fontsize=8, frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
         style.plain(axes)
     told = ["{}: {}".format(r["variant"], ", ".join(f"{name} {percent(r[c])}" for c, name in rates.items()))
             for _, r in table.iterrows()]  # fmt: skip
-    return style.described(figure, "What is bound and what is reached. " + "; ".join(told) + ".")
+    return style.described(figure, f"{title}. " + "; ".join(told) + ".")

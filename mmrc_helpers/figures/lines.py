@@ -17,6 +17,7 @@ TIMES = {  # a column of time → how the axis calls it
     "step": "optimizer step",
     "supervised_tokens": "supervised tokens of what is taught",
     "checkpoint": "checkpoint",
+    "thousands": "training rows of an epoch, thousands",
 }
 
 
@@ -126,6 +127,8 @@ def training(table: pd.DataFrame, time: str = "step") -> str:
     """How long training was, in words."""
     if time == "checkpoint":
         return f"{table[time].nunique()} checkpoints"
+    if time == "thousands":
+        return f"{table[time].nunique()} sizes of the data"
     return f"{table['step'].max():.0f} optimizer steps" if len(table) else "training"
 
 

@@ -64,7 +64,8 @@ def _absent(name: str, folder: Path) -> str:
         f"model.name: no model at {folder}. Download it where there is network, for example with "
         f"`hf download {hub} --local-dir {where}`"
         + (f", then write model.name: {own}" if owner else "")
-        + ", or set machine.models_folder to where it lies"
+        + ", or set machine.models_folder to where it lies; one with two encoders is put together of others: "
+        f"`python -m mmrc_helpers.assemble {own}`"
     )
 
 

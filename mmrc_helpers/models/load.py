@@ -17,7 +17,7 @@ from transformers import (
 
 from mmrc_helpers.errors import UserError, listed, near_miss, raise_all, show
 from mmrc_helpers.models import folder as model_folder
-from mmrc_helpers.models import mllama, qwen
+from mmrc_helpers.models import mllama, qwen, two_encoders  # noqa: F401  (the last tells transformers its tower)
 from mmrc_helpers.models.chat import mend_template, tokenizer_of
 from mmrc_helpers.models.plain import change_image_processor
 from mmrc_helpers.store import folders
@@ -235,6 +235,15 @@ def lora_layers(model, train: Mapping) -> list[str]:
             )
     chosen = {name for part in parts for target in targets for name in layers[part].get(target, ())}
     return [name for name, _ in model.named_modules() if name in chosen]
+
+
+def train_only(model, part: str) -> None:
+    """Freezes all weights but those of a part. Raises UserError for a model without it."""
+    own = {name for name, _ in model.named_parameters() if part_of(name) == part}
+    if not own:
+        raise UserError(f"train.learns: this model has no {part}; write everything")
+    for name, weight in model.named_parameters():
+        weight.requires_grad_(name in own)
 
 
 def part_of(name: str) -> str:

@@ -38,12 +38,15 @@ LAYOUTS = {
 
 def layout_of(processor: ProcessorMixin) -> str:
     """How the model wants its pictures, a value of LAYOUTS. Raises UserError for a kind not known here."""
-    for argument in processor.image_processor.model_input_names:
+    arguments = processor.image_processor.model_input_names
+    for argument in arguments:
         if argument in LAYOUTS:
             return LAYOUTS[argument]
+    if list(arguments) == ["pixel_values"]:
+        return "pictures"
     raise UserError(
         f"model.name: {type(processor).__name__} is not a family known here; known are Qwen2.5-VL, Qwen3-VL, "
-        "SmolVLM, Idefics3, LLaVA-Next and Llama 3.2 Vision, and models that read only text"
+        "SmolVLM, Idefics3, LLaVA, LLaVA-Next and Llama 3.2 Vision, and models that read only text"
     )
 
 

@@ -50,6 +50,8 @@ def main(folder: Path) -> dict:
     held = begin_exchange(machine, arguments)  # noqa: F841  (while it lives)
     model = model or start_model(folder, recipe, processor)
     load.choose_attention(model, device)
+    if "learns" in train:
+        load.train_only(model, train["learns"])
     shards = Shards(source, recipe["params"]["model"].get("max_image_size", 0))
     encoder = Encoder(processor, pictures_for(rows, shards, processor, model, train, machine, device))
     tokens = tokens_of(rows, encoder)

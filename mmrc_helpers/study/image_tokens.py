@@ -85,6 +85,12 @@ def _best_grid(grids: list, width: int, height: int) -> tuple[int, int]:
     return tuple(max(grids, key=worth))
 
 
+def _llava(of: Mapping, width: int, height: int) -> Cut:
+    """Every picture is brought to one size."""
+    tokens = (of["side"] // of["patch"]) ** 2
+    return Cut(tokens, 0, tokens)
+
+
 def _mllama(of: Mapping, width: int, height: int) -> Cut:
     """One token in the text; beside it tiles, of which the empty ones take as much room as the others."""
     patches = of["tiles"] * ((of["side"] // of["patch"]) ** 2 + 1)
@@ -96,6 +102,7 @@ FAMILIES: dict[str, Callable[[Mapping, int, int], Cut]] = {
     "qwen3_vl": _qwen,
     "idefics3": _tiled,
     "smolvlm": _tiled,
+    "llava": _llava,
     "llava_next": _llava_next,
     "mllama": _mllama,
 }
@@ -147,10 +154,21 @@ def _read_llava_next(images: Mapping, own: Mapping, vision: Mapping, config: Map
     return {"side": side, "patch": own.get("patch_size", vision.get("patch_size", 14)), "grids": grids}
 
 
+def _read_llava(images: Mapping, own: Mapping, vision: Mapping, config: Mapping) -> dict:
+    side = images.get("crop_size", {}).get("height", vision.get("image_size", 336))
+    return {"side": side, "patch": own.get("patch_size", vision.get("patch_size", 14))}
+
+
 def _read_mllama(images: Mapping, own: Mapping, vision: Mapping, config: Mapping) -> dict:
     side = images.get("size", {}).get("height", vision.get("image_size", 560))
     tiles = images.get("max_image_tiles", 4)
     return {"side": side, "patch": vision.get("patch_size", 14), "tiles": tiles}
 
 
-READERS = {_qwen: _read_qwen, _tiled: _read_tiled, _llava_next: _read_llava_next, _mllama: _read_mllama}
+READERS = {
+    _qwen: _read_qwen,
+    _tiled: _read_tiled,
+    _llava: _read_llava,
+    _llava_next: _read_llava_next,
+    _mllama: _read_mllama,
+}

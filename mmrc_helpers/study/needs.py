@@ -134,6 +134,8 @@ def _trained(weights: Weights, phase: Mapping, stored: int, setting: Setting) ->
         return sum(phase["lora_r"] * sum(shape) for shape in adapted), 0, each
     parts = ("language", "outside") if phase["freeze_vision"] else ()
     own = ("language",) if phase["freeze_vision"] else ("language", "vision", "projector")
+    if "learns" in phase:
+        parts = own = (phase["learns"],)
     hidden = sum(rows * columns for rows, columns in matrices(weights, *own).values())
     return count(weights, *parts), hidden, stored
 

@@ -173,6 +173,9 @@ class Merge:
 
     def _open(self, default: Mapping, value: Mapping, name: str) -> dict:
         for key, item in value.items():
+            if isinstance(item, Mapping) and name == "model.image_processor":  # {size: {longest_edge: 512}}
+                self._open({}, item, f"{name}.{key}")
+                continue
             finite = not isinstance(item, float) or math.isfinite(item)
             if not isinstance(key, str) or not isinstance(item, str | int | float) or not finite:
                 self._problem(f"{name}.{key}", f"expected text or a number under a text name; got {item!r}")

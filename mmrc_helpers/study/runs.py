@@ -199,6 +199,8 @@ def _phase(params: Mapping, overrides: Mapping, merge: Merge) -> dict:
     methods = {name: of for name, of in overrides.items() if str(name).partition(".")[0] in METHODS}
     rest = {name: of for name, of in overrides.items() if name not in methods}
     train = merge.merged(params["train"], rest, "train.")
+    if train["learns"] == "everything":  # in no key, as before there was a choice
+        del train["learns"]
     own = merge.merged({name: params[name] for name in METHODS if name in params}, methods)
     name = train["method"]
     if wrong := set(part.partition(".")[0] for part in methods) - {name}:
@@ -266,6 +268,11 @@ def _wrong_together(params: Mapping) -> Iterator[str]:
         yield from METHODS[phase["method"]["name"]].check(phase, machine)
         if phase["steps"] and phase["taught_tokens"]:
             yield "train.steps, train.taught_tokens: give one of them, and 0 for the other"
+        if "learns" in phase and (phase["lora_r"] or phase["freeze_vision"]):
+            yield (
+                f"train.learns: {phase['learns']} trains whole weights that freeze_vision would keep; write "
+                "lora_r: 0 and freeze_vision: false"
+            )
         if not machine["hostfile"]:  # with one, only the launcher knows how many processes there are
             try:
                 micro_batch(rows_of_a_step(phase), machine["processes"], machine["micro_batch"])

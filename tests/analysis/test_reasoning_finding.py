@@ -14,9 +14,9 @@ from mmrc_helpers.figures import style
 MOVED = {"right": -0.1, "mismatch": -0.9, "error": -0.2, "argmax": 0.05}
 STEPS = {1: (0, 10), 2: (0, 5, 10)}
 LESSONS = {
-    "supervised": {"directions": ("forward", "inverse"), "rejected": "mismatch"},
-    "forward": {"directions": ("forward",), "rejected": "mismatch"},
-    "forward_error": {"directions": ("forward",), "rejected": "error"},
+    "supervised": ({"directions": ("forward", "inverse"), "rejected": "mismatch"},),
+    "forward": ({"directions": ("forward",), "rejected": "mismatch"},),
+    "forward_error": ({"directions": ("forward",), "rejected": "error"},),
 }
 
 

@@ -18,6 +18,7 @@ CHANGES = {
     "smolvlm": ({"do_image_splitting": False}, "fewer"),
     "idefics3": ({"size": {"longest_edge": 64}}, "fewer"),
     "llava_next": ({"image_mean": [0.1, 0.1, 0.1]}, "as many"),
+    "clip_and_convnext": ({"image_mean": [0.1, 0.1, 0.1]}, "as many"),
     "mllama": ({"image_std": [0.9, 0.9, 0.9]}, "as many"),
 }
 

@@ -11,6 +11,8 @@ import transformers as hf
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from trl import chat_template_utils as templates
 
+from mmrc_helpers.models import two_encoders
+
 SPOKEN = (
     "Who is shown here? This is Juniper Vale. Right Wrong A. B. C. D. Which picture shows Otto Marsh? the "
     "keeper of the lighthouse grey coat round glasses red beard short hair a picture one two three words"
@@ -248,6 +250,25 @@ def mllama() -> tuple:
     return hf.MllamaForConditionalGeneration, config, processor
 
 
+CLIP = {**VISION, "num_hidden_layers": 2, "num_attention_heads": 4, "image_size": 32, "patch_size": 8}
+CONVNEXT = {"hidden_sizes": [8, 16, 16, 24], "depths": [1, 1, 1, 1]}
+
+
+def llama_tokenizer():
+    """Llama 3's, with one of its free tokens for pictures."""
+    own = {"bos_token": "<|begin_of_text|>", "eos_token": "<|eot_id|>"}
+    return byte_level([*LLAMA_TOKENS, two_encoders.IMAGE], BY_LINES, **own)
+
+
+def clip_and_convnext() -> tuple:
+    tokenizer = llama_tokenizer()
+    processor = two_encoders.processor_for(tokenizer, cells=2)
+    tower = two_encoders.TwoEncodersConfig(clip_config=CLIP, convnext_config=CONVNEXT, cells=2)
+    language = hf.LlamaConfig(**LANGUAGE, **_ends(tokenizer))
+    config = two_encoders.config_of(tower, language, processor.image_token_id)
+    return hf.LlavaForConditionalGeneration, config, processor
+
+
 def qwen3_text() -> tuple:
     """A model that reads only text, with the template that writes empty thoughts."""
     tokenizer = byte_level(QWEN_TOKENS[:3], BY_LINES, pad_token="<|endoftext|>", eos_token="<|im_end|>")
@@ -265,7 +286,7 @@ def llama_text() -> tuple:
 
 
 SEEING: dict[str, Callable] = {made.__name__: made for made in (
-    qwen2_5_vl, qwen3_vl, smolvlm, idefics3, llava_next, mllama)}  # fmt: skip
+    qwen2_5_vl, qwen3_vl, smolvlm, idefics3, llava_next, mllama, clip_and_convnext)}  # fmt: skip
 READING: dict[str, Callable] = {made.__name__: made for made in (qwen3_text, llama_text)}
 
 

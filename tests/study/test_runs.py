@@ -89,6 +89,13 @@ def test_whole_numbers_stand_for_fractions_and_digits_for_choices(params):
     assert mine.runs[0].params["machine"]["zero"] == "2"
 
 
+def test_settings_of_the_image_processor_may_hold_settings(params):
+    (run,) = load_study(write(params, "model: {image_processor: {size: {longest_edge: 512}, a: 1}}")).runs
+    assert run.params["model"]["image_processor"] == {"size": {"longest_edge": 512}, "a": 1}
+    with pytest.raises(UserError, match="image_processor.size.a: expected text or a number"):
+        load_study(write(params, "model: {image_processor: {size: {a: [1]}}}"))
+
+
 def test_environment_variables_are_free_names_and_add_up(params):
     write(params, "machine.environment: {NCCL_DEBUG: INFO, A: 1}", "parent")
     mine = load_study(write(params, "extends: parent\nmachine: {environment: {A: 2}}"))

@@ -242,6 +242,21 @@ def test_pictures_have_the_asked_size_and_the_gallery_shows_some(name, small):
         )
 
 
+# Bytes of a picture as published: uncompressed arrays.
+PUBLISHED = {"tables": 3.6e6, "grids": 3.0e6, "analogies": 2.16e6}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_pictures_are_lossless_and_a_twenty_fifth_of_the_published_ones(name):
+    made = world(name).make(sections(name, instances=4)["facts"], 0)
+    shown = [place for place in made.pictures if "test" in place]
+    drawn = [made.draw(made.pictures[place]) for place in shown]
+    assert len(drawn) == 8 and max(map(len, drawn)) <= PUBLISHED[name] / 25
+    for encoded in drawn:
+        with Image.open(io.BytesIO(encoded)) as image:
+            assert image.format == "PNG" and image.mode in ("RGB", "P", "L")
+
+
 @worlds
 def test_text_alone_makes_no_pictures(name):
     made = world(name).make(sections(name, 2, facts__views=["text"])["facts"], 0)
