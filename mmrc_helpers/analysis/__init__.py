@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mmrc_helpers.analysis import accuracy, reasoning, reversal, scores
+from mmrc_helpers.analysis import accuracy, reasoning, reversal, scores, spatial
 from mmrc_helpers.analysis.evidence import Axes, Evidence, Verdict
 from mmrc_helpers.analysis.intervals import Estimate
 
@@ -86,6 +86,30 @@ FINDINGS: dict[str, Finding] = {
             "margins": reasoning.plot_margins,
             "squeezing": reasoning.plot_squeezing,
             "examples": reasoning.plot_examples,
+        },
+    ),
+    "spatial": Finding(
+        version=spatial.VERSION,
+        axes=spatial.AXES,
+        verdict=spatial.verdict,
+        controls={
+            "rewarded against an empty truth": "as good: the reward taught nothing about what is true",
+            "the first phase alone": "as good: preferring and rewarding added nothing",
+            "untrained": "as good in the direction that was not taught: nothing reached it",
+            "background shapes": "worse than before: what was known was lost for what was taught",
+            "picture dropped": "above chance: the answer is read from the words",
+        },
+        table=spatial.everything,
+        asked=spatial.asked,
+        figures={
+            **OF_ANY_WORLD,
+            "scores": spatial.plot_scores,
+            "controls": spatial.plot_controls,
+            "answers": spatial.plot_answers,
+            "transfer": spatial.plot_transfer,
+            "relations": spatial.plot_relations,
+            "confusion": spatial.plot_confusion,
+            "rewards": spatial.plot_rewards,
         },
     ),
     "accuracy": Finding(
