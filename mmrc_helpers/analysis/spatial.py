@@ -162,10 +162,12 @@ def verdict(evidence: Evidence) -> Verdict:
 
 
 def _told(row) -> str:
-    here, there, gap = (percent(of.value, of.low, of.high) for of in (row.here, row.there, row.gap))
-    gain = f", {percent(row.gain.value, row.gain.low, row.gain.high)} above the untrained model there"
-    gain = gain if row.gain.draws is not None else ", with no untrained model beside it"
-    return f"taught {row.taught} {here}, asked {row.other} {there}{gain}, a gap of {gap}: {row.word}"
+    here, there = (percent(of.value, of.low, of.high) for of in (row.here, row.there))
+    gap, gain = (
+        f"{100 * of.value:.0f} points [{100 * of.low:.0f}, {100 * of.high:.0f}]" for of in (row.gap, row.gain)
+    )
+    beside = f"{gain} above the untrained model" if row.gain.draws is not None else "with no untrained model"
+    return f"taught {row.taught} {here}, asked {row.other} {there} ({beside}), a gap of {gap}: {row.word}"
 
 
 # --- numbers -----------------------------------------------------------------------------------------------
@@ -203,13 +205,21 @@ def plot_scores(evidence: Evidence) -> Figure:
     parts = []
     for population, series in ((TAUGHT, "taught shapes"), (KNOWN, "background shapes")):
         answers = after_phases(evidence, population)
-        found = scores.score(answers, ["variant", "phase", "after", "direction"])
-        parts.append(found.assign(series=series))
+        parts.append(_scored(answers, ["variant", "phase", "after", "direction"]).assign(series=series))
     table = pd.concat(parts).rename(columns={"accuracy": "value", "direction": "section", "after": "tick"})
     table = table.sort_values(["phase", "section"], kind="stable")
     order = table["variant"].map(evidence.variants.index)
     table = table.iloc[np.lexsort((np.arange(len(table)), order, table["series"] != "taught shapes"))]
     return bars.cells(table, [name for name in DIRECTIONS if name in set(table["section"])])
+
+
+def _scored(answers: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """`scores.score` of cells that hold several formats, or one relation alone: there a guesser takes one of
+    the options, which every question names."""
+    guessed = (
+        (1 / answers["options"].map(len)).groupby([answers[name] for name in by]).mean().rename("chance")
+    )
+    return scores.score(answers, by).drop(columns="chance").join(guessed, on=by)
 
 
 def plot_relations(evidence: Evidence, variant: str = "") -> Figure | str:
@@ -220,7 +230,7 @@ def plot_relations(evidence: Evidence, variant: str = "") -> Figure | str:
         return "No answers of this variant: name an evaluated one, or set report.read."
     if "relation" not in answers:
         return NO_RELATIONS
-    table = scores.score(answers, ["direction", "relation", "phase", "after"])
+    table = _scored(answers, ["direction", "relation", "phase", "after"])
     table = table.rename(columns={"accuracy": "value", "direction": "panel", "after": "line"})
     return relations.rates(table.sort_values(["panel", "phase"], kind="stable"), "accuracy per relation")
 
