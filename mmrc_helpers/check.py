@@ -124,11 +124,11 @@ def asked_items(run: Run, world: World, data: Data) -> Iterator[Item]:
     yield from graded_items("formats of the test", world, _spread(asked))
 
 
-def _spread(examples: Sequence[Example]) -> list[Example]:
-    """LOOKED_AT of them, evenly spread, but those that cannot be answered: compared only, or without their
+def _spread(examples: Sequence[Example], count: int = LOOKED_AT) -> list[Example]:
+    """So many of them, evenly spread, without those that cannot be answered: compared only, or without their
     picture."""
     kept = [e for e in examples if e.answer and "missing" not in e.truth]
-    return list(kept[:: max(1, len(kept) // LOOKED_AT)])
+    return list(kept[:: max(1, len(kept) // count)])[:count]
 
 
 def graded_items(name: str, world: World, examples: Sequence[Example]) -> Iterator[Item]:
@@ -269,7 +269,8 @@ def _mlx(run: Run, name: str) -> Iterator[Item]:
         return
     world, stage = WORLDS[run.params["world"]["name"]], stages.data_stage(run)
     data = read_data(stage.folder, "test")
-    asked = _spread(world.ask(data, run.params["evaluate"]["ask"], run.params["untaught"]))[: mlx.QUESTIONS]
+    asked = world.ask(data, run.params["evaluate"]["ask"], run.params["untaught"])
+    asked = _spread(asked, mlx.QUESTIONS)
     folder = mlx.folder_of(name, run.params["machine"]["models_folder"]) if name else _own_model(run)
     grades, seconds = [], 0.0
     for example, text, took in mlx.answers(

@@ -108,6 +108,7 @@ FINDINGS: dict[str, Finding] = {
             "answers": spatial.plot_answers,
             "transfer": spatial.plot_transfer,
             "relations": spatial.plot_relations,
+            "benchmarks": spatial.plot_benchmarks,
             "confusion": spatial.plot_confusion,
             "rewards": spatial.plot_rewards,
         },

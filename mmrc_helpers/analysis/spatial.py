@@ -235,6 +235,25 @@ def plot_relations(evidence: Evidence, variant: str = "") -> Figure | str:
     return relations.rates(table.sort_values(["panel", "phase"], kind="stable"), "accuracy per relation")
 
 
+def plot_benchmarks(evidence: Evidence, world: str = "", variant: str = "") -> Figure | str:
+    """Every relation (or task, where a benchmark has none) of a world in evaluate.also, after every phase of
+    one variant. world: not said, the first of them."""
+    _, *further = evidence.facets or {"": ()}
+    answers = accuracy.asked(replace(evidence, answers=about(evidence).phases))
+    answers = scores.pick(answers, variant=variant or evidence.report.get("read", ""))
+    answers = answers[answers["world"] == (world or next(iter(further), ""))]
+    if answers.empty:
+        return "No answers of a benchmark: name one in evaluate.also, and an evaluated variant."
+    by = next(
+        name for name in ("relation", "task", "cell") if name in answers and answers[name].notna().all()
+    )
+    phases = zip(answers["variant"], answers["phase"], strict=True)
+    answers = answers.assign(relation=answers[by], line=[label(evidence, *key) for key in phases])
+    table = _scored(answers, ["world", "relation", "phase", "line"])
+    table = table.rename(columns={"accuracy": "value", "world": "panel"})
+    return relations.rates(table.sort_values("phase", kind="stable"), f"accuracy per {by}")
+
+
 def plot_confusion(evidence: Evidence, variant: str = "") -> Figure | str:
     """What one variant (not said: the one that is read) wrote where each relation was true, after its last
     phase, in shares of the row, a panel for each direction."""

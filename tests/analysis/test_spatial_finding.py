@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from synthetic_spatial import CHANCE, SFT, USUAL, evidence
 
@@ -95,7 +96,7 @@ def test_a_method_that_comes_twice_is_numbered(study):
 def test_every_figure_is_drawn_with_its_numbers(name):
     drawn = FINDINGS["spatial"].figures[name](evidence(scenes=8))
     assert isinstance(drawn, str) or style.image(drawn)
-    assert isinstance(drawn, str) == (name == "gates")
+    assert isinstance(drawn, str) == (name in ("gates", "benchmarks"))
 
 
 def test_confusions_lie_where_they_were_made():
@@ -111,6 +112,15 @@ def test_relations_have_a_marker_for_every_phase(study):
     assert [axes.get_title() for axes in figure.axes] == ["forward", "reverse"]
     other = spatial.plot_relations(study, variant="sft").get_label()
     assert "sft" in other and "dpo" not in other
+
+
+def test_benchmarks_that_were_asked_as_well_are_told_relation_by_relation(study):
+    vsr = study.phases[study.phases["direction"] == "forward"].assign(world="vsr", population=np.nan)
+    both = pd.concat([study.phases, vsr.assign(relation=np.where(vsr["kind"] == "size", "facing", "at"))])
+    asked = replace(study, phases=both, facets={**study.facets, "vsr": ("kind",)})
+    label = spatial.plot_benchmarks(asked).get_label()
+    assert "vsr, at sft 8" in label and "vsr, facing grpo 1" in label and "reverse" not in label
+    assert set(spatial.own(asked)["world"]) == {"scenes"}, "the verdict is about scenes alone"
 
 
 def test_rewards_are_drawn_part_by_part_for_every_rewarded_variant(study):
