@@ -119,7 +119,7 @@ def test_benchmarks_that_were_asked_as_well_are_told_relation_by_relation(study)
     both = pd.concat([study.phases, vsr.assign(relation=np.where(vsr["kind"] == "size", "facing", "at"))])
     asked = replace(study, phases=both, facets={**study.facets, "vsr": ("kind",)})
     label = spatial.plot_benchmarks(asked).get_label()
-    assert "vsr, at sft 8" in label and "vsr, facing grpo 1" in label and "reverse" not in label
+    assert "vsr, at sft 8" in label and "vsr, facing grpo 9" in label and "reverse" not in label
     assert set(spatial.own(asked)["world"]) == {"scenes"}, "the verdict is about scenes alone"
 
 
