@@ -22,7 +22,7 @@ from mmrc_helpers.study.runs import Run, load_study
 from mmrc_helpers.tasks.example import Example, answer_of, compared
 from mmrc_helpers.tasks.rows import Task, chats_of
 from mmrc_helpers.training import METHODS, rows_of_a_step
-from mmrc_helpers.worlds import WORLDS, Data, World
+from mmrc_helpers.worlds import INVALID, WORLDS, Data, World
 from mmrc_helpers.worlds.folder import read_data
 
 PASSED, WARNING, FAILED, SKIPPED = "passed", "warning", "failed", "skipped"
@@ -30,6 +30,7 @@ LOOKED_AT = 256  # rows of a phase, and test questions, that are looked at
 TOKENS_PER_WORD = 1.3  # of English in usual vocabularies; a picture counts for PICTURE
 PICTURE = 256
 FEWEST = 8  # rows of a step below which gradients are noisy
+SAMPLED = 4  # answers to one question by MLX
 BETAS = (0.01, 1.0)  # outside of them DPO hardly moves, or hardly holds
 
 
@@ -272,16 +273,18 @@ def _mlx(run: Run, name: str) -> Iterator[Item]:
     asked = world.ask(data, run.params["evaluate"]["ask"], run.params["untaught"])
     asked = _spread(asked, mlx.QUESTIONS)
     folder = mlx.folder_of(name, run.params["machine"]["models_folder"]) if name else _own_model(run)
-    grades, seconds = [], 0.0
-    for example, text, took in mlx.answers(
-        folder, asked, stage.folder, run.params["evaluate"]["max_new_tokens"]
-    ):
-        grades.append(world.grade(example, text))
-        seconds += took
-    valid = sum(grade.answer != "invalid" for grade in grades)
-    said = f"{len(grades)} answers in {seconds:.1f} s, {valid} in a form that is read, "
-    said += f"{sum(grade.right for grade in grades)} right"
-    yield Item(PASSED if valid else WARNING, f"{where}: {folder.name}", said)
+    settings = (stages.data_stage(run).folder, run.params["evaluate"]["max_new_tokens"])
+    said = [
+        (world.grade(example, text), took) for example, text, took in mlx.answers(folder, asked, *settings)
+    ]
+    valid, right = sum(grade.answer != INVALID for grade, _ in said), sum(grade.right for grade, _ in said)
+    told = f"{len(said)} answers in {sum(took for _, took in said):.1f} s, {valid} in a form that is read, "
+    yield Item(
+        PASSED if valid else WARNING, f"{where}: {folder.parent.name}/{folder.name}", f"{told}{right} right"
+    )
+    sampled = {text for _, text, _ in mlx.answers(folder, asked[:1] * SAMPLED, *settings, temperature=1.0)}
+    told = f"{len(sampled)} of {SAMPLED} differ; where all are alike GRPO has nothing to compare"
+    yield Item(PASSED if len(sampled) > 1 else WARNING, f"{where}: sampled answers to one question", told)
 
 
 def _own_model(run: Run) -> Path:
