@@ -253,13 +253,21 @@ def _reward(grade, weights: Mapping[str, float]) -> float:
 
 def _backend(name: str, runs: Sequence[Run], model: str) -> Iterator[Item]:
     if name == "torch":
-        for run in runs:
-            said: list[str] = []
-            status = rehearsal.rehearse([run], lambda *texts, said=said, **_: said.extend(map(str, texts)))
-            shown = next((text for text in reversed(said) if run.variant in text), "").strip()
-            yield Item(FAILED if status else PASSED, f"{run.variant}: two steps of every phase", shown)
+        yield from _rehearsed(runs)
     if name == "mlx":
         yield from _mlx(runs[-1], model)
+
+
+def _rehearsed(runs: Sequence[Run]) -> Iterator[Item]:
+    """What `run --debug` says of every variant; it ends with the first that fails."""
+    lines: list[str] = []
+    rehearsal.rehearse(runs, lambda *texts, **_: lines.extend(str(text).strip() for text in texts))
+    for run in runs:
+        names = {PASSED: f"{run.variant}: ", FAILED: f"FAILED {run.variant}: "}
+        found = [(status, line.removeprefix(start)) for line in lines for status, start in names.items()
+                 if line.startswith(start)]  # fmt: skip
+        status, said = found[-1] if found else (SKIPPED, "an earlier variant failed")
+        yield Item(status, f"{run.variant}: two steps of every phase", said)
 
 
 def _mlx(run: Run, name: str) -> Iterator[Item]:
