@@ -60,10 +60,18 @@ def test_what_cannot_be_taught_is_one_failed_item_and_the_status(told):
     assert status == 2 and said.startswith("error: ") and "did you mean scenes?" in said
 
 
+@pytest.mark.slow
+def test_by_torch_every_phase_of_every_variant_takes_two_steps(told):
+    status, said = told(STUDY, "--backend", "torch")
+    assert status == 0, said
+    assert "passed  chain: two steps of every phase: phase 1 (sft), loss " in said
+    assert "phase 3 (grpo), loss " in said and "passed  blind: two steps of every phase" in said
+
+
 def test_mlx_that_is_not_installed_is_a_failed_item(told):
     if find_spec("mlx_vlm"):
         pytest.skip("MLX is installed here")
-    status, said = told(STUDY.replace("phases: [{}", "phases: [{}"), "--backend", "mlx")
+    status, said = told(STUDY, "--backend", "mlx")
     assert status == 1 and "failed  backend mlx: " in said and "pip install -e '.[mlx]'" in said
 
 
