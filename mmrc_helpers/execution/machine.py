@@ -83,6 +83,8 @@ def tracking(folder: Path, machine: Mapping) -> dict[str, str]:
     name, and goes on with that run after a crash. Of the three only wandb sends anything anywhere."""
     name, run = machine["tracker"], folder.name.removesuffix(".part")
     place = files.artifacts_root().resolve() / "tracking" / name
+    if name != "none":
+        files.make_folder(place)  # wandb writes elsewhere where it is missing
     return {
         "none": {},
         "tensorboard": {"TENSORBOARD_LOGGING_DIR": str(place / run)},

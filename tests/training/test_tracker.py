@@ -27,7 +27,8 @@ def test_what_it_logs_stays_below_the_artifacts(name, tmp_path, monkeypatch):
     assert all(place.startswith(str(tmp_path / "artifacts" / "tracking")) for place in set_by_it.values())
 
 
-def test_a_run_that_was_killed_is_the_same_run_for_wandb(tmp_path):
+def test_a_run_that_was_killed_is_the_same_run_for_wandb(tmp_path, monkeypatch):
+    monkeypatch.setenv("MMRC_ARTIFACTS", str(tmp_path / "artifacts"))
     found = machine.tracking(tmp_path / "sft-12.part", {**MACHINE, "tracker": "wandb"})
     assert (found["WANDB_RUN_ID"], found["WANDB_RESUME"]) == ("sft-12", "allow")
 
