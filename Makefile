@@ -1,5 +1,6 @@
 # Each target does its own set-up: .venv is made once, and brought up to date when pyproject.toml changes.
 STUDY ?= reversal
+BACKEND ?= torch
 N ?= 100
 SEED ?= 0
 VENV ?= .venv
@@ -8,10 +9,13 @@ PYTHON := $(VENV)/bin/python
 CACHES := PYTHON PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX
 unexport $(filter-out $(CACHES),$(filter PYTHON%,$(.VARIABLES)))
 
-.PHONY: study test lab report readme gallery bench chaos environment
+.PHONY: study check test lab report readme gallery bench chaos environment
 
 study: environment  ## runs a study and prints its verdict: make study STUDY=reversal
 	@$(PYTHON) -m mmrc_helpers.run $(STUDY)
+
+check: environment  ## looks at data, formats, rewards and pairs before training: make check STUDY=spatial BACKEND=torch (or mlx, none)
+	@$(PYTHON) -m mmrc_helpers.check $(STUDY) --backend $(BACKEND)
 
 test: environment  ## the fast tests, in two processes
 	@$(PYTHON) -m ruff check .

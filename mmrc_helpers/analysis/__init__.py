@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mmrc_helpers.analysis import accuracy, reasoning, reversal, scores, simple_to_hard
+from mmrc_helpers.analysis import accuracy, reasoning, reversal, scores, simple_to_hard, spatial
 from mmrc_helpers.analysis.evidence import Axes, Evidence, Verdict
 from mmrc_helpers.analysis.intervals import Estimate
 
@@ -108,6 +108,31 @@ FINDINGS: dict[str, Finding] = {
             "reading": simple_to_hard.plots.plot_reading,
             "sizes": simple_to_hard.plots.plot_sizes,
             "alignment": simple_to_hard.plots.plot_alignment,
+        },
+    ),
+    "spatial": Finding(
+        version=spatial.VERSION,
+        axes=spatial.AXES,
+        verdict=spatial.verdict,
+        controls={
+            "rewarded against an empty truth": "as good: the reward taught nothing about what is true",
+            "the first phase alone": "as good: preferring and rewarding added nothing",
+            "untrained": "as good in the direction that was not taught: nothing reached it",
+            "background shapes": "worse than before: what was known was lost for what was taught",
+            "picture dropped": "above chance: the answer is read from the words",
+        },
+        table=spatial.everything,
+        asked=spatial.asked,
+        figures={
+            **OF_ANY_WORLD,
+            "scores": spatial.plot_scores,
+            "controls": spatial.plot_controls,
+            "answers": spatial.plot_answers,
+            "transfer": spatial.plot_transfer,
+            "relations": spatial.plot_relations,
+            "benchmarks": spatial.plot_benchmarks,
+            "confusion": spatial.plot_confusion,
+            "rewards": spatial.plot_rewards,
         },
     ),
     "accuracy": Finding(

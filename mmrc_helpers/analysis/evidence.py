@@ -37,7 +37,8 @@ class Evidence:
     what its facts are taught in, () for the untrained. facets: world → those that span its cells, the run's
     own world first. phases: the answers after every phase. lessons: variant → what each of its phases
     teaches, the sections `teach` of its world. traced: (name) → the table "logprobs" (unless named) or
-    "gradients" of all runs, with variant and seed."""
+    "gradients" of all runs, with variant and seed. logged: gives what training logged (`reading.logged`).
+    methods: variant → those of its phases."""
 
     answers: pd.DataFrame
     report: Mapping = field(default_factory=dict)
@@ -46,6 +47,8 @@ class Evidence:
     phases: pd.DataFrame | None = None
     lessons: Mapping[str, Sequence[Mapping]] = field(default_factory=dict)
     traced: Callable[..., pd.DataFrame] = lambda name="logprobs": pd.DataFrame()
+    logged: Callable[[], pd.DataFrame] = pd.DataFrame
+    methods: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @cached_property
     def untrained(self) -> str:

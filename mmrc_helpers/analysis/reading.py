@@ -135,6 +135,20 @@ def metrics(run: Run) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["line", "step", "loss"])
 
 
+def logged(opened: Run | Study) -> pd.DataFrame:
+    """Rows of metrics.jsonl of every finished phase of a run, or of a study's runs, with variant, seed, phase
+    (1, 2, …) and method."""
+    parts = [
+        pd.DataFrame(files.read_jsonl(folders.check(stage.folder, "metrics.jsonl") / "metrics.jsonl")).assign(
+            variant=run.variant, seed=run.seed, phase=number, method=stage.params["train"]["method"]["name"]
+        )
+        for run in all_runs(opened)
+        for number, stage in enumerate(stages.train_stages(run), 1)
+        if folders.is_complete(stage.folder)
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
 def said(folder: Path) -> pd.DataFrame:
     """Answers of the first and the last logged step that a model wrote while it was trained, with what they
     were worth; empty for methods that only read."""
@@ -189,7 +203,9 @@ def evidence(opened: Run | Study) -> Evidence:
         facets={name: WORLDS[name].cells for name in worlds},
         phases=phases,
         lessons={run.variant: tuple(phase["teach"] for phase in run.params["phases"]) for run in runs},
+        methods={run.variant: tuple(p["method"]["name"] for p in run.params["phases"]) for run in runs},
         traced=lambda name="logprobs": traces(opened)[name],
+        logged=lambda: logged(opened),
     )
 
 

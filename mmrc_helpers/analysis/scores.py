@@ -134,8 +134,18 @@ def chance(cell: pd.DataFrame) -> float:
     the question's truth tells what is asked; without it all questions of the cell are alike)."""
     if cell.empty:
         return np.nan
-    if not written(cell).iloc[0]:
-        return float((1 / cell["options"].map(len)).mean())
+    by_text = written(cell).to_numpy()
+    told, chosen = cell[by_text], cell[~by_text]
+    parts = [(_commonest(told), len(told))] if len(told) else []
+    parts += [(_one_of(chosen), len(chosen))] if len(chosen) else []
+    return sum(share * count for share, count in parts) / len(cell)
+
+
+def _one_of(cell: pd.DataFrame) -> float:
+    return float((1 / cell["options"].map(len)).mean())
+
+
+def _commonest(cell: pd.DataFrame) -> float:
     asked = cell.drop_duplicates(["seed", "id"])
     about = asked["truth"].map(lambda truth: truth.get("about", "")).rename("about")
     given = asked.groupby([asked["seed"], about, asked["answer"]]).size()

@@ -2,6 +2,7 @@
 environment. What it leaves open follows from what this process was given (cores, memory, network), not from
 what the machine has."""
 
+import importlib.util
 import os
 import re
 import resource
@@ -22,6 +23,7 @@ NO_NETWORK = {  # the libraries' telemetry and hub look-ups stay off
     "DO_NOT_TRACK": "1",
     "WANDB_MODE": "disabled",
 }
+PROJECT = "mmrc_helpers"  # what trackers file the runs under
 # How schedulers, JupyterHub and Python (from 3.13 on) say how many cores of this machine are ours.
 CORES_GIVEN = (
     "SLURM_CPUS_PER_TASK",
@@ -46,6 +48,7 @@ def for_stage(kind: str, machine: Mapping, weights: int = 0) -> dict:
     """The machine section with every number that it leaves open: one plain process for data, the ZeRO
     settings for training and, if `processes` is 0, on CPUs as many processes for evaluation and traces as
     cores and memory allow; their results do not depend on it. `weights`: bytes of the model on disk."""
+    check_tracker(machine)
     settings = zero_settings(machine) if kind == "train" else {}
     processes = machine["processes"] or 1
     if kind == "data":
@@ -64,6 +67,31 @@ def for_stage(kind: str, machine: Mapping, weights: int = 0) -> dict:
         "threads": machine["threads"] or max(1, cores() // processes),
         "deepspeed": settings,
     }
+
+
+def check_tracker(machine: Mapping) -> None:
+    """Raises UserError if what training is to be tracked by is not installed."""
+    name = machine["tracker"]
+    if name != "none" and importlib.util.find_spec(name) is None:
+        raise UserError(
+            f"machine.tracker: {name} is not installed here; `pip install {name}`, or write tracker: none"
+        )
+
+
+def tracking(folder: Path, machine: Mapping) -> dict[str, str]:
+    """The environment in which a stage's tracker keeps what it logs in artifacts/tracking, under the stage's
+    name, and goes on with that run after a crash. Of the three only wandb sends anything anywhere."""
+    name, run = machine["tracker"], folder.name.removesuffix(".part")
+    place = files.artifacts_root().resolve() / "tracking" / name
+    if name != "none":
+        files.make_folder(place)  # wandb writes elsewhere where it is missing
+    return {
+        "none": {},
+        "tensorboard": {"TENSORBOARD_LOGGING_DIR": str(place / run)},
+        "trackio": {"TRACKIO_DIR": str(place)},
+        "wandb": {"WANDB_DIR": str(place), "WANDB_PROJECT": PROJECT, "WANDB_MODE": "online",
+                  "WANDB_RUN_ID": run, "WANDB_RESUME": "allow"},
+    }[name]  # fmt: skip
 
 
 def runs_at_once(machine: Mapping) -> int:
@@ -111,6 +139,7 @@ def environment(folder: Path, machine: Mapping) -> dict[str, str]:
         ours |= {"DS_ACCELERATOR": "cpu", "CUDA_VISIBLE_DEVICES": ""}
     if not machine["hostfile"]:  # else gloo goes by what the host's name resolves to, if it does
         ours["GLOO_SOCKET_IFNAME"] = "lo" if sys.platform == "linux" else "lo0"
+    ours |= tracking(folder, machine)
     ours |= {name: str(value) for name, value in machine["environment"].items()}
     if machine["hostfile"]:  # DeepSpeed hands only the variables in this file to other hosts
         ours["DS_ENV_FILE"] = str(folder / "environment")

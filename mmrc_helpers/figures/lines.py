@@ -134,6 +134,6 @@ def training(table: pd.DataFrame, time: str = "step") -> str:
 
 def band(table: pd.DataFrame) -> str:
     """What the bands of these lines are, in words."""
-    several = table["seeds"] > 1
+    several, drawn = table["seeds"] > 1, table["low"] < table["high"]
     seeds = ["range of the seeds"] if several.any() else []
-    return " or ".join([*seeds, *([] if several.all() else ["95 % over groups"])])
+    return " or ".join([*seeds, *(["95 % over groups"] if (drawn & ~several).any() else [])]) or "none"

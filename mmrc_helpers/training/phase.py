@@ -17,7 +17,7 @@ from transformers import TrainerCallback, TrainingArguments
 
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.execution import worker
-from mmrc_helpers.execution.machine import micro_batch
+from mmrc_helpers.execution.machine import PROJECT, micro_batch
 from mmrc_helpers.models.encode import Encoder, Tokens
 from mmrc_helpers.models.features import Frozen
 from mmrc_helpers.store import files
@@ -80,7 +80,10 @@ def arguments_of(folder: Path, train: Mapping, machine: Mapping, seed: int) -> d
         "train_sampling_strategy": "sequential",  # the rows already lie in training order
         "remove_unused_columns": False,
         "dataloader_pin_memory": False,
-        "report_to": "none",
+        "report_to": machine["tracker"],
+        "run_name": folder.name.removesuffix(".part"),
+        "project": PROJECT,
+        "trackio_static_space_id": False,  # nor does trackio publish anything
         "disable_tqdm": True,
     }
 

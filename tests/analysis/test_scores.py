@@ -56,6 +56,15 @@ def test_chance_of_a_written_answer_is_the_commonest_right_one():
     assert scores.chance(again) == pytest.approx((15 + 20) / 40)
 
 
+def test_chance_of_a_cell_of_several_formats_is_the_mean_of_theirs():
+    looks = synthetic.answers(people=20)
+    written, chosen = (scores.pick(looks, population="novel", direction="reverse", format=name)
+                       for name in ("free", "judge"))  # fmt: skip
+    both = pd.concat([chosen, written])
+    expected = (len(chosen) / 2 + len(written) / 5) / len(both)
+    assert scores.chance(both) == pytest.approx(expected) == scores.chance(both[::-1])
+
+
 def test_people_who_are_asked_the_same_in_every_seed_are_one_cluster():
     answers = synthetic.study({"x": {}}, seeds=(0, 1), people=4)
     clusters = answers.groupby("population")["cluster"].nunique()

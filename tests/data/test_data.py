@@ -9,12 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from data.hub import Hub, serving
 from PIL import Image
 
 from mmrc_helpers import data
 from mmrc_helpers.models.folder import problems
 from mmrc_helpers.store import files
+from mmrc_helpers.study.parameters import read_known
+from mmrc_helpers.study.runs import PARAMS_FOLDER
 from mmrc_helpers.study.yaml_files import read_yaml
 from mmrc_helpers.worlds import WORLDS
 
@@ -168,3 +171,10 @@ def test_a_disk_that_is_too_small_is_found_before_anything_is_fetched(place):
         status, said = download(place, "--models", "lab/tiny", HF_ENDPOINT=hub.address)
     assert status == 2 and "models needs about 1e+04 GB of disk" in said, said
     assert not hub.asked
+
+
+def test_what_a_study_is_told_to_say_are_parameters_of_its_world():
+    for name, item in read_yaml(data.HUB / "datasets.yaml").items():
+        ((world, facts),) = yaml.safe_load(item["study"]).items()
+        known = read_known(PARAMS_FOLDER / "worlds" / f"{world}.yaml").defaults["facts"]
+        assert facts.keys() <= known.keys() and item["hub"] in str(facts), name

@@ -19,6 +19,7 @@ from mmrc_helpers.store import files
 
 MACHINE = {
     "launcher": "python",
+    "tracker": "none",
     "accelerator": "cpu",
     "processes": 1,
     "hostfile": "",

@@ -15,6 +15,7 @@ from mmrc_helpers.execution.machine import for_stage, micro_batch
 HERE = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
 MACHINE = {
     "launcher": "deepspeed",
+    "tracker": "none",
     "accelerator": "cpu",
     "processes": 0,
     "hostfile": "",

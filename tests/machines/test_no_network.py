@@ -24,6 +24,7 @@ if __name__ == "__main__":
 '''
 MACHINE = {
     "launcher": "deepspeed",
+    "tracker": "none",
     "accelerator": "cpu",
     "processes": 0,
     "hostfile": "",

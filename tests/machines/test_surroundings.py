@@ -16,6 +16,7 @@ from mmrc_helpers.execution.machine import environment
 from mmrc_helpers.store import files
 
 MACHINE = {"accelerator": "cpu", "processes": 1, "hostfile": "", "threads": 0, "environment": {}}
+MACHINE |= {"tracker": "none"}
 
 LEFT_OVER = {  # by whom: variables that must not reach a stage
     "torchrun": """

@@ -79,6 +79,7 @@ def test_a_disk_that_fills_in_the_middle_is_one_sentence_and_the_stage_goes_on(s
     machine = {"launcher": "python", "accelerator": "cpu", "processes": 1, "hostfile": "", "threads": 1}
     machine |= {
         "heartbeat_seconds": 60,
+        "tracker": "none",
         "environment": {"PYTHONPATH": f"{tmp_path}{os.pathsep}{files.REPOSITORY}"},
     }
     with pytest.raises(UserError, match="^the disk is full, so .*sft-00000000.part is unfinished; free some"):

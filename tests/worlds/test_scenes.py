@@ -169,6 +169,14 @@ def test_ids_are_unique_and_test_wordings_are_new_but_of_known_words(data):
     assert unseen <= train
 
 
+def test_questions_that_ask_between_the_same_relations_are_guessed_alike(data):
+    listed = {}
+    for example in data.examples:
+        if example.facets["task"] in ("relation", "comparison"):
+            listed.setdefault(example.truth["about"], set()).add(frozenset(example.options))
+    assert len(listed) > 8 and all(len(options) == 1 for options in listed.values())
+
+
 def test_the_tokenizer_sees_every_word(data):
     words = {word for text in WORLD.sentences(FACTS, 0) for word in re.findall(r"\w+", text)}
     for example in data.examples:

@@ -76,7 +76,7 @@ def check(facts: Mapping, phases: Sequence[Mapping] = ()) -> Iterator[str]:
 
 
 WORLD = World(
-    version=1,
+    version=2,
     facets=FACETS,
     cells=("task", "direction"),
     make=make,

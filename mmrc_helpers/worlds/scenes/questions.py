@@ -121,6 +121,7 @@ def _relations(scene: Scene, shot: Shot, wording: str, view: View) -> Iterator[E
     values = {"a": f"the {view.a}", "be": view.be, "b": view.end}
     values["relations"] = " or ".join((", ".join(said[:-1]), said[-1]))
     truth = {"relation": view.relation, "reversed": view.reversed, "a": view.a, "b": view.b}
+    truth["about"] = f"{scene.kind}, converse" if view.converse else scene.kind  # what guessing is counted by
     asked = {"answer": view.relation, "truth": truth}
     facets = {"task": task, "direction": view.direction, "relation": view.relation, "wording": wording}
     for form, order in (("free", listed), ("choice", shuffled)):  # so that no letter stands for a relation
