@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmrc_helpers.errors import UserError, check_file_name, raise_all, show
-from mmrc_helpers.execution import launch, surroundings
+from mmrc_helpers.execution import launch, surroundings, terminal
 from mmrc_helpers.execution.machine import for_stage
 from mmrc_helpers.models.folder import where
 from mmrc_helpers.store import disk, files, folders
@@ -26,15 +26,12 @@ PARTS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. Returns the exit status: 0 done, 1 the program failed, 2 wrong input."""
     options = _parser().parse_args(arguments)
-    try:
-        parts = {name: getattr(options, name) for name in PARTS}
-        folder = assembled(options.name, parts, options.models_folder, options.cells)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except launch.StageFailed as error:
-        print(f"failed: {error}", file=sys.stderr)
-        return 1
+    return terminal.status(lambda: _assemble(options))
+
+
+def _assemble(options: argparse.Namespace) -> int:
+    parts = {name: getattr(options, name) for name in PARTS}
+    folder = assembled(options.name, parts, options.models_folder, options.cells)
     print(f"{show(folder)}: is here; in a study: model: {{source: folder, name: {folder.name}}}")
     return 0
 

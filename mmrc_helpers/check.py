@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from mmrc_helpers.errors import UserError, listed
-from mmrc_helpers.execution import surroundings
+from mmrc_helpers.execution import surroundings, terminal
 from mmrc_helpers.models import mlx
 from mmrc_helpers.models.folder import where
 from mmrc_helpers.store.keys import plain
@@ -50,16 +50,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--backend", choices=("none", "torch", "mlx"), default="none")
     parser.add_argument("--model", default="", help=f"with mlx: a folder, or {listed(mlx.MODELS)}")
     options = parser.parse_args(arguments)
-    try:
-        study = load_study(options.study)
-        first = list({run.variant: run for run in reversed(study.runs)}.values())[::-1]
-        found = Tally(print)
-        found.add(Item(PASSED, "study", f"{len(study.variants)} variants, {len(study.runs)} runs"))
-        for item in (*_all(first), *_backend(options.backend, first, options.model)):
-            found.add(item)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return terminal.status(lambda: _check(options))
+
+
+def _check(options: argparse.Namespace) -> int:
+    study = load_study(options.study)
+    first = list({run.variant: run for run in reversed(study.runs)}.values())[::-1]
+    found = Tally(print)
+    found.add(Item(PASSED, "study", f"{len(study.variants)} variants, {len(study.runs)} runs"))
+    for item in (*_all(first), *_backend(options.backend, first, options.model)):
+        found.add(item)
     print(found.told())
     return int(found.counts[FAILED] > 0)
 
