@@ -46,8 +46,9 @@ def made(root: Path, name: str, method: str, processes: int, machine=None, train
     return files.read_jsonl(folder / "metrics.jsonl"), weights
 
 
-def same(one, other, tolerance: float = 1e-5) -> None:
-    """Equal to rounding in float32."""
+def same(one, other, tolerance: float = 3e-5) -> None:
+    """Equal to rounding in float32: a step moves a weight by up to 0.01, and the most found is 1.5e-5
+    for ADPO in smaller passes (1.7e-6 with weights in float64) and below 1e-5 for the other methods."""
     assert furthest(one[1], other[1]) < tolerance
     for mine, theirs in zip(one[0], other[0], strict=True):
         assert mine["loss"] == pytest.approx(theirs["loss"], abs=1e-5)
