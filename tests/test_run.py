@@ -45,8 +45,9 @@ if variant == "waits":
 """
 FINISH = """
 for stage in stages.stages_of(chosen):
-    if not folders.is_complete(stage.folder):
-        folders.finish(folders.begin(stage.folder, stage.recipe({})), {})
+    with folders.claim(stage.folder):  # another run may be making it
+        if not folders.is_complete(stage.folder):
+            folders.finish(folders.begin(stage.folder, stage.recipe({})), {})
 print("progress is shown on the terminal")
 """
 REPORT = """

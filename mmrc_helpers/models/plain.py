@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from PIL import Image
-from transformers import ProcessorMixin
+from transformers import LlavaProcessor, ProcessorMixin
 
 from mmrc_helpers.errors import UserError, check_known, listed
 from mmrc_helpers.models import qwen
@@ -42,7 +42,7 @@ def layout_of(processor: ProcessorMixin) -> str:
     for argument in arguments:
         if argument in LAYOUTS:
             return LAYOUTS[argument]
-    if list(arguments) == ["pixel_values"]:
+    if isinstance(processor, LlavaProcessor):  # its pixels come alone, as those of many others do
         return "pictures"
     raise UserError(
         f"model.name: {type(processor).__name__} is not a family known here; known are Qwen2.5-VL, Qwen3-VL, "

@@ -173,12 +173,11 @@ def test_a_tilde_is_the_home_folder(models, monkeypatch):
 
 def test_a_family_that_is_not_known_is_refused_before_any_work(named_toy, models):
     known = named_toy("llava_next").processor
-    sides = {"height": 32, "width": 32}
-    images = hf.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=sides)
-    other = hf.LlavaProcessor(images, known.tokenizer, patch_size=8, chat_template=known.chat_template)
+    images = hf.BlipImageProcessor(size={"height": 32, "width": 32})
+    other = hf.BlipProcessor(images, known.tokenizer, chat_template=known.chat_template)
     (models / "tiny" / "processor_config.json").unlink()
     other.save_pretrained(models / "tiny")
-    with pytest.raises(UserError, match="LlavaProcessor is not a family known here; known are Qwen2.5-VL"):
+    with pytest.raises(UserError, match="BlipProcessor is not a family known here; known are Qwen2.5-VL"):
         load.downloaded(*asked(models))
 
 
