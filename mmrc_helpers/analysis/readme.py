@@ -39,10 +39,9 @@ def verdict_of(study: Study) -> dict:
 def numbers(study: Study, found: dict) -> str:
     """One row per variant, one column per cell: percent with 95 % intervals over seeds and groups."""
     table = pd.DataFrame(found["numbers"])
-    cells, taught = (
-        list(dict.fromkeys(table["cell"])),
-        {run.variant: reading.taught(run) for run in study.runs},
-    )
+    taught = {run.variant: reading.taught(run) for run in study.runs}
+    in_order = max((list(part["cell"]) for _, part in table.groupby("variant", sort=False)), key=len)
+    cells = list(dict.fromkeys([*in_order, *table["cell"]]))  # some variants are asked more
     if "population" not in table:
         table = table.assign(population="")
     first = table["population"].iloc[0]

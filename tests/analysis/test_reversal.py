@@ -1,6 +1,7 @@
 """The reversal study beside its verdict: gates and their history, what is bound where, judging, numbers."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -114,6 +115,18 @@ def test_only_what_was_taught_in_a_format_must_be_learned_in_it(default):
         assert {gate for gate in checked(only, format=format) if gate[0] == "1"} == {
             "1 learned: forward choice"
         }
+
+
+@pytest.mark.parametrize("names_first", [False, True])
+def test_a_forward_choice_is_taught_in_one_order(default, names_first):
+    answers = default.answers[default.answers["variant"] == "forward"]
+    turned = answers[(answers["direction"] == "forward") & (answers["format"] == "choice")]
+    both = pd.concat([answers, turned.assign(order="name_first")])
+    lesson = {"forward": ({"names_first": names_first},)}
+    table = cells.main_table(replace(default, answers=both, lessons=lesson), ["novel"])
+    taught = table[table["taught"]]["cell"].tolist()
+    order = cells.NAME_FIRST if names_first else ""
+    assert [cell for cell in taught if "choice" in cell] == [f"forward/choice{order}"]
 
 
 def test_validity_is_asked_where_the_verdict_is_read():

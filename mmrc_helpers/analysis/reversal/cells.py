@@ -123,12 +123,20 @@ def table_of(found: Split, evidence: Evidence, populations: Sequence[str] = POPU
     """`main_table` of answers that are split already."""
     rows = []
     for variant in evidence.variants:
-        taught = evidence.taught.get(variant, ())
         for population in populations:
             for name, cell in of(found, variant, population).items():
                 row = {"variant": variant, "population": population, "cell": name}
                 row |= scores.columns_of(cell.read) | {"chance": cell.chance}
                 row["accuracy"] = cell.rows["correct"].mean()
                 every = (cell.rows["all_orders"] == 1).mean() if cell.format == "choice" else np.nan
-                rows.append(row | {"all_orders": every, "taught": name.removesuffix(NAME_FIRST) in taught})
+                rows.append(row | {"all_orders": every, "taught": _is_taught(evidence, variant, name)})
     return pd.DataFrame(rows)
+
+
+def _is_taught(evidence: Evidence, variant: str, cell: str) -> bool:
+    """Whether the variant's novel people are taught in the cell: in a forward choice in one of its orders, in
+    a reverse one in both."""
+    name = cell.removesuffix(NAME_FIRST)
+    *_, lesson = evidence.lessons.get(variant) or ({},)
+    own_order = name != "forward/choice" or (name != cell) == bool(lesson.get("names_first"))
+    return own_order and name in evidence.taught.get(variant, ())
