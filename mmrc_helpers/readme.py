@@ -1,6 +1,7 @@
 """`python -m mmrc_helpers.readme STUDY …`: writes the results of finished studies into README.md, each
 between its marks `<!-- results of STUDY -->` and `<!-- end -->`, so that no number is typed by hand, and its
-figures between `<!-- figure NAME of STUDY -->` and `<!-- end -->`, with copies that can be committed."""
+figures between `<!-- figure NAME of STUDY -->` and `<!-- end -->`, with copies that can be committed. A study
+has marks of one kind or of both."""
 
 import re
 import sys
@@ -26,7 +27,9 @@ def _write(studies: Sequence[str]) -> int:
     text = README.read_text(encoding="utf-8")
     for name in studies:
         study = load_study(name)
-        text = replaced(text, study.name, readme_table(study))
+        drawn = re.search(rf"<!-- figure \w+ of {study.name} -->", text)
+        if not drawn or f"<!-- results of {study.name} -->" in text:
+            text = replaced(text, study.name, readme_table(study))
         text = with_figures(text, study.name)
     files.write_text(README, text)
     return 0

@@ -1,6 +1,8 @@
 """README.md is written from finished studies: numbers and figures stand between their marks; the rest
 stays."""
 
+from types import SimpleNamespace
+
 import pytest
 from matplotlib.figure import Figure
 
@@ -36,6 +38,13 @@ def test_results_and_figures_stand_between_their_marks(drawn):
     )
     assert readme.with_figures(text, "one") == text == readme.with_figures(text, "other")
     assert (drawn / "kept" / "one-cells.svg").read_text().startswith("<?xml")
+
+
+def test_a_study_may_have_figures_alone(drawn, monkeypatch):
+    monkeypatch.setattr(readme, "load_study", lambda name: SimpleNamespace(name=name))
+    readme.README.write_text("<!-- figure cells of one -->\n<!-- end -->\n")
+    assert readme.main(["one"]) == 0 == readme.main(["one"])
+    assert readme.README.read_text().count("](kept/one-cells.svg)") == 1
 
 
 def test_a_study_without_marks_or_a_mark_without_a_figure_is_named(drawn):

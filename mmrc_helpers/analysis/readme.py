@@ -40,11 +40,11 @@ def numbers(study: Study, found: dict) -> str:
     """One row per variant, one column per cell: percent with 95 % intervals over seeds and groups."""
     table = pd.DataFrame(found["numbers"])
     taught = {run.variant: reading.taught(run) for run in study.runs}
-    in_order = max((list(part["cell"]) for _, part in table.groupby("variant", sort=False)), key=len)
-    cells = list(dict.fromkeys([*in_order, *table["cell"]]))  # some variants are asked more
     if "population" not in table:
         table = table.assign(population="")
     first = table["population"].iloc[0]
+    in_order = max((list(part["cell"]) for _, part in _by_variant(table, first)), key=len)
+    cells = list(dict.fromkeys([*in_order, *table["cell"]]))  # some variants are asked more
     rows = [(name, _taught(taught.get(name, ())), part) for name, part in _by_variant(table, first)]
     read = study.report["read"]
     beside = table[(table["population"] == "background") & (table["variant"] == read)]
