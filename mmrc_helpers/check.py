@@ -14,8 +14,8 @@ from pathlib import Path
 
 from mmrc_helpers.errors import UserError, listed
 from mmrc_helpers.execution import surroundings, terminal
+from mmrc_helpers.models import folder as model_folder
 from mmrc_helpers.models import mlx
-from mmrc_helpers.models.folder import where
 from mmrc_helpers.store.keys import plain
 from mmrc_helpers.study import rehearsal, stages
 from mmrc_helpers.study.runs import Run, load_study
@@ -300,7 +300,7 @@ def _own_model(run: Run) -> Path:
     if base := stages.base_stage(run):
         return stages.make(base, run.params["machine"]) / "model"
     if run.params["model"]["source"] == "folder":
-        return where(run.params["model"], run.params["machine"])
+        return model_folder.where(run.params["model"], run.params["machine"])
     raise UserError(f"the study makes its model itself; name one for MLX by --model: {listed(mlx.MODELS)}")
 
 

@@ -62,10 +62,15 @@ def word_of(row) -> str:
     return ALIKE if row.p_equivalent <= 0.05 else OPEN
 
 
+def numbers_of(table: pd.DataFrame) -> tuple[dict, ...]:
+    """The rows of `scored` as a verdict keeps them, with `value`, the accuracy."""
+    return tuple(table.assign(value=table["accuracy"]).to_dict("records"))
+
+
 def verdict(evidence: Evidence) -> Verdict:
     """In how many cells the variant that is read is better or worse than the untrained one."""
     table = scored(evidence)
-    numbers = tuple(table.assign(value=table["accuracy"]).to_dict("records"))
+    numbers = numbers_of(table)
     found, read = contrasts(evidence), evidence.report.get("read", "")
     against = evidence.untrained or evidence.report.get("beside", "")
     ours = found[(found["variant"] == read) & (found["against"] == against)] if len(found) else found

@@ -55,6 +55,11 @@ class Evidence:
         """The evaluated variant that was taught nothing; empty if there is none."""
         return next((name for name in self.variants if self.taught.get(name) == ()), "")
 
+    def lesson(self, variant: str) -> Mapping:
+        """What the last phase of a variant teaches, the section `teach`; empty for the untrained."""
+        *_, last = self.lessons.get(variant) or ({},)
+        return last
+
     def of(self, part: str) -> pd.DataFrame:
         """The answers of the variant that the study declares for this part (`report.read: forward`); empty if
         it declares none, or the variant is not evaluated."""

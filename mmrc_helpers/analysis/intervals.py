@@ -291,6 +291,13 @@ def percent(value: float, low: float | None = None, high: float | None = None) -
     return text if low is None else f"{text} [{100 * low:.0f}, {100 * high:.0f}]"
 
 
+def points(gap: Estimate, sign: str = "") -> str:
+    """17 points [10, 22]: a difference of shares with its 95 % interval; sign "+": always with one."""
+    if np.isnan(gap.value):
+        return percent(gap.value)
+    return f"{100 * gap.value:{sign}.0f} points [{100 * gap.low:.0f}, {100 * gap.high:.0f}]"
+
+
 # --- the bootstrap -------------------------------------------------------------------
 
 

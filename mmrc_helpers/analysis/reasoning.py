@@ -31,8 +31,7 @@ POINT = ["phase", "step", "supervised_tokens"]
 
 def kind_of(evidence: Evidence, variant: str) -> str:
     """The worse answer that a variant was taught with."""
-    *_, last = evidence.lessons.get(variant) or ({},)
-    return last.get("rejected", "rejected")
+    return evidence.lesson(variant).get("rejected", "rejected")
 
 
 def observations(evidence: Evidence) -> pd.DataFrame:
@@ -98,8 +97,7 @@ def told_of(found: Estimate) -> str:
 
 def verdict(evidence: Evidence) -> Verdict:
     """For the variant that is read: what its preference did to both traces of each direction."""
-    scored = accuracy.scored(evidence)
-    numbers = tuple(scored.assign(value=scored["accuracy"]).to_dict("records"))
+    numbers = accuracy.numbers_of(accuracy.scored(evidence))
     moved, read = changes(evidence), evidence.report.get("read", "")
     if not len(moved[moved["variant"] == read]):
         lacking = f"no traces of the variant `{read or 'report.read'}`"

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from mmrc_helpers.analysis import accuracy, cells, intervals, scores
 from mmrc_helpers.analysis.accuracy import OPEN, shown, told_of, word_of
 from mmrc_helpers.analysis.evidence import Axes, Evidence, Verdict
-from mmrc_helpers.analysis.intervals import Estimate, percent
+from mmrc_helpers.analysis.intervals import Estimate, percent, points
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.figures import accuracy as bars
 from mmrc_helpers.figures import curves, lines, relations
@@ -99,8 +99,7 @@ def transfer(evidence: Evidence) -> pd.DataFrame:
     rows, answers = [], own(evidence)
     untrained = scores.pick(answers, variant=evidence.untrained) if evidence.untrained else answers.iloc[:0]
     for variant in evidence.variants:
-        *_, lesson = evidence.lessons.get(variant) or ({},)
-        taught = tuple(lesson.get("directions", ()))
+        taught = tuple(evidence.lesson(variant).get("directions", ()))
         if len(taught) != 1 or taught[0] not in DIRECTIONS:
             continue
         other = next(name for name in DIRECTIONS if name != taught[0])
@@ -138,8 +137,8 @@ def verdict(evidence: Evidence) -> Verdict:
     """For the variant that is read: better than the one beside it? Than the null? Did it reach the direction
     in which it was not taught?"""
     tables = [accuracy.scored(about(evidence, name)).assign(population=name) for name in (TAUGHT, KNOWN)]
-    numbers = pd.concat([table.assign(value=table["accuracy"]) for table in tables if len(table)])
-    read, numbers = evidence.report.get("read", ""), tuple(numbers.to_dict("records"))
+    numbers = accuracy.numbers_of(pd.concat([table for table in tables if len(table)]))
+    read = evidence.report.get("read", "")
     if read not in evidence.variants:
         lacking = f"the variant `{read or 'report.read'}` is not evaluated"
         said = ("not compared", f"Not compared: {lacking}.")
@@ -164,9 +163,7 @@ def verdict(evidence: Evidence) -> Verdict:
 
 def _told(row) -> str:
     here, there = (percent(of.value, of.low, of.high) for of in (row.here, row.there))
-    gap, gain = (
-        f"{100 * of.value:.0f} points [{100 * of.low:.0f}, {100 * of.high:.0f}]" for of in (row.gap, row.gain)
-    )
+    gap, gain = points(row.gap), points(row.gain)
     beside = f"{gain} above the untrained model" if row.gain.draws is not None else "with no untrained model"
     return f"taught {row.taught} {here}, asked {row.other} {there} ({beside}), a gap of {gap}: {row.word}"
 

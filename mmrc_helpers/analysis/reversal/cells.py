@@ -137,6 +137,6 @@ def _is_taught(evidence: Evidence, variant: str, cell: str) -> bool:
     """Whether the variant's novel people are taught in the cell: in a forward choice in one of its orders, in
     a reverse one in both."""
     name = cell.removesuffix(NAME_FIRST)
-    *_, lesson = evidence.lessons.get(variant) or ({},)
-    own_order = name != "forward/choice" or (name != cell) == bool(lesson.get("names_first"))
+    names_first = bool(evidence.lesson(variant).get("names_first"))
+    own_order = name != "forward/choice" or (name != cell) == names_first
     return own_order and name in evidence.taught.get(variant, ())

@@ -10,7 +10,7 @@ import numpy as np
 from mmrc_helpers.analysis import accuracy, intervals, power
 from mmrc_helpers.analysis import cells as pairs
 from mmrc_helpers.analysis.evidence import Evidence, Part, Verdict
-from mmrc_helpers.analysis.intervals import MARGIN, Equivalence, Estimate, percent
+from mmrc_helpers.analysis.intervals import MARGIN, Equivalence, Estimate, percent, points
 from mmrc_helpers.analysis.reversal import cells, gates, history, tables
 from mmrc_helpers.analysis.reversal.rules import RULES, VERSION
 
@@ -96,7 +96,7 @@ class Found:
         shown = alike if self.at_chance.shown else "against"
         return (f"{cells.words_of(self.cell)} {level.told} in {level.groups} people, {shown} chance "
                 f"{percent(self.at_chance.target)} ({beside}); gap to {cells.words_of(_forward(self.cell))} "
-                f"{_points(self.gap)}")  # fmt: skip
+                f"{points(self.gap)}")  # fmt: skip
 
 
 def parts_of(found: cells.Split, evidence: Evidence, variant: str, version: int = VERSION) -> dict[str, Part]:
@@ -181,19 +181,19 @@ def _lacks_of_any(of: Found) -> Iterable[str]:
     """Why neither level nor gap can be read."""
     level, gap, chance = of.level, of.gap, of.at_chance.target
     if gap.high < 0:
-        yield f"the reverse is better than the forward cell: gap {_points(gap)}"
+        yield f"the reverse is better than the forward cell: gap {points(gap)}"
         return
     if not of.at_chance.shown and not of.above_chance:
         sure = power.equivalence_power(level.groups, chance)
         few = f"; missing power: {level.groups} people show a true chance with {percent(sure)}"
         said = f"the level {level.told} is neither above chance {percent(chance)} nor equivalent to it"
         if level.low > chance and not of.over_untrained.low > 0:
-            said = f"the level {level.told} is not above the untrained model: {_points(of.over_untrained)}"
+            said = f"the level {level.told} is not above the untrained model: {points(of.over_untrained)}"
         yield said + (few if sure < 0.8 else "")
     if of.at_chance.shown and not of.gap_low > LARGE:
-        yield f"the gap {_points(gap)} is not wholly above {100 * LARGE:.0f} points"
+        yield f"the gap {points(gap)} is not wholly above {100 * LARGE:.0f} points"
     if not of.gap_low > 0 and not of.no_gap.shown:
-        yield f"the gap {_points(gap)} is neither above 0 nor equivalent to it"
+        yield f"the gap {points(gap)} is neither above 0 nor equivalent to it"
     for name, estimate in (("reverse", level), ("gaps", gap)):
         if estimate.seeds_differ:
             p = f"(p = {estimate.p_seeds:.2g})"
@@ -223,7 +223,7 @@ def _said(name: str, of: Found) -> str:
     level = f"{cells.words_of(of.cell)} {of.level.told}{at}"
     learned = f" ({of.learnable.told} where taught both ways)" if name == CURSE else ""
     small = ", which is certain and small" if name == NONE and of.gap_low > 0 else ""
-    return f"{level}{learned}, {_points(of.gap)} below {cells.words_of(_forward(of.cell))}{small}"
+    return f"{level}{learned}, {points(of.gap)} below {cells.words_of(_forward(of.cell))}{small}"
 
 
 def _bound(
@@ -236,7 +236,7 @@ def _bound(
     if cell in taught or forward.value >= gates.LEARNED:
         return "", ""
     change = intervals.difference(forward, before)
-    said = f"{cells.words_of(cell)} {forward.told} against {before.told} untrained, {_points(change)}"
+    said = f"{cells.words_of(cell)} {forward.told} against {before.told} untrained, {points(change)}"
     if len(forward.seeds) < SEEDS:
         return INCONCLUSIVE, f"{len(forward.seeds)} of the {SEEDS} seeds that a verdict needs; {said}"
     if intervals.equivalence(change, 0.0).shown and _near(forward.seeds, before.value):
@@ -291,12 +291,6 @@ def _taught(evidence: Evidence, variant: str) -> str:
 
 def _forward(cell: str) -> str:
     return f"forward/{cells.format_of(cell)}"
-
-
-def _points(gap: Estimate) -> str:
-    if np.isnan(gap.value):
-        return percent(gap.value)
-    return f"{100 * gap.value:.0f} points [{100 * gap.low:.0f}, {100 * gap.high:.0f}]"
 
 
 def _listed(seeds: Iterable[float]) -> str:

@@ -37,8 +37,8 @@ def asked(evidence: Evidence, whole: bool = True) -> pd.DataFrame:
 
 def lessons_of(evidence: Evidence, variant: str) -> tuple[str, ...]:
     """The cells that the last phase of a variant teaches; earlier phases prepare it."""
-    *_, last = evidence.lessons.get(variant) or ({},)
-    named = tuple(lesson for lesson, rows in last.get("mix", {}).items() if rows)
+    mix = evidence.lesson(variant).get("mix", {})
+    named = tuple(lesson for lesson, rows in mix.items() if rows)
     return named or tuple(evidence.taught.get(variant, ()))
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from mmrc_helpers.analysis import accuracy, cells, intervals, scores
 from mmrc_helpers.analysis.evidence import Axes, Evidence, Part, Verdict
-from mmrc_helpers.analysis.intervals import MARGIN, Equivalence, Estimate, percent
+from mmrc_helpers.analysis.intervals import MARGIN, Equivalence, Estimate, percent, points
 from mmrc_helpers.analysis.simple_to_hard import alignment, gates, tables
 
 VERSION = 1  # of 2026-11-28: as designed before any study was run
@@ -55,8 +55,9 @@ class Found:
         seeds = " / ".join(percent(value) for value in self.level.seeds)
         by_seed = f"by seed {seeds}" if len(self.level.seeds) > 1 else "one seed"
         where = f"{by_seed}, {self.level.groups} instances, chance {percent(self.chance)}"
-        gaps = f"SIMPLE − HARD {points(self.s2h)}; text − picture on the same HARD instances "
-        return f"{self.target.replace('/', ' ')} {self.level.told} ({where}); {gaps}{points(self.modality)}"
+        gaps = f"SIMPLE − HARD {points(self.s2h, '+')}; text − picture on the same HARD instances "
+        gaps += points(self.modality, "+")
+        return f"{self.target.replace('/', ' ')} {self.level.told} ({where}); {gaps}"
 
 
 def verdict(evidence: Evidence) -> Verdict:
@@ -64,8 +65,7 @@ def verdict(evidence: Evidence) -> Verdict:
     one beside it."""
     rows, lost = tables.asked(evidence), tables.asked(evidence, whole=False)
     found, dropped = tables.of_cells(rows), tables.of_cells(lost)
-    scored = accuracy.scored(evidence)
-    numbers = tuple(scored.assign(value=scored["accuracy"]).to_dict("records"))
+    numbers = accuracy.numbers_of(accuracy.scored(evidence))
     parts = {name: part(evidence, name, found, dropped) for name in tables.supervised(evidence)}
     read, beside = (evidence.report.get(name, "") for name in ("read", "beside"))
     if read not in parts:
@@ -182,10 +182,3 @@ def _sentence(read: str, beside: str, parts: Mapping[str, Part]) -> str:
     two = [f"{name} {parts[name].sentence}" for name in (read, beside) if name in parts]
     rest = [f"{name} {of.verdict}" for name, of in parts.items() if name not in (read, beside)]
     return ". ".join([*two, *(["Others: " + ", ".join(rest)] if rest else [])]) + "."
-
-
-def points(gap: Estimate) -> str:
-    """A difference of shares in points, with its interval."""
-    if np.isnan(gap.value):
-        return percent(gap.value)
-    return f"{100 * gap.value:+.0f} points [{100 * gap.low:.0f}, {100 * gap.high:.0f}]"
