@@ -10,6 +10,7 @@ import tiny
 from safetensors.torch import load_file
 
 from mmrc_helpers.errors import UserError
+from mmrc_helpers.execution import guard
 from mmrc_helpers.store import files, folders
 from mmrc_helpers.store.keys import plain
 from mmrc_helpers.study import stages
@@ -102,7 +103,8 @@ def test_killed_training_resumes_from_its_checkpoint_bit_by_bit(study, artifacts
 
 
 def kill_at_step(step: int, study, run, **machine) -> Path:
-    """Kills whoever trains the run's last phase when this step's checkpoint is sealed; the part folder."""
+    """Kills whoever trains the run's last phase when this step's checkpoint is sealed; the part folder, which
+    nobody writes to any more: what trains goes on for a moment, until its guard notices."""
     machine = {**plain(run.params["machine"]), **machine}
     part = folders.part_of(stages.train_stages(run)[-1].folder)
     code = (
@@ -115,8 +117,11 @@ def kill_at_step(step: int, study, run, **machine) -> Path:
     while not (part / "checkpoints" / f"checkpoint-{step}" / "manifest.json").exists():
         assert owner.poll() is None
         time.sleep(0.005)
+    below = guard.descendants(owner.pid)
     owner.kill()
     owner.wait()
+    while any(guard.descendants(pid) for pid in below):
+        time.sleep(0.005)
     return part
 
 
