@@ -17,6 +17,7 @@ from mmrc_helpers.models import load
 from mmrc_helpers.models.answer import Answerer, averaged
 from mmrc_helpers.models.encode import Encoder
 from mmrc_helpers.models.features import open_pictures, place_of
+from mmrc_helpers.programs import start
 from mmrc_helpers.store import files, folders
 from mmrc_helpers.store.pictures import Shards
 from mmrc_helpers.tasks.example import Example, answer_of
@@ -64,11 +65,14 @@ def open_answerer(
 ) -> Answerer:
     """The stage's model, ready to be asked."""
     params, evaluate = recipe["params"]["model"], recipe["params"]["evaluate"]
-    weights, adapter = load.starting_point(folder, recipe)
-    quick = recipe["machine"]["linear_patches"]
-    model = load.load_model(weights, params, adapter, linear_patches=quick).to(device).eval()
+    processor = start.processor_of(folder, recipe)
+    if start.is_new(recipe):
+        model = start.new_model(folder, recipe, processor)
+    else:
+        weights, adapter = load.starting_point(folder, recipe)
+        model = load.load_model(weights, params, adapter, linear_patches=recipe["machine"]["linear_patches"])
+    model = model.to(device).eval()
     load.choose_attention(model, device)
-    processor = load.load_processor(weights, params)
     names = sorted({name for example in questions for name in example.pictures})
     frozen = load.base_model(model)
     shards = Shards(source, params.get("max_image_size", 0))

@@ -9,9 +9,10 @@ from transformers import set_seed
 from mmrc_helpers.dynamics.prober import merge
 from mmrc_helpers.dynamics.watch import Watch
 from mmrc_helpers.execution import worker
-from mmrc_helpers.models import load, scratch
+from mmrc_helpers.models import load
 from mmrc_helpers.models.encode import Encoder, Tokens
 from mmrc_helpers.models.features import open_pictures, place_of
+from mmrc_helpers.programs import start
 from mmrc_helpers.store import cards, files, folders
 from mmrc_helpers.store.pictures import Shards
 from mmrc_helpers.tasks.example import answer_of, pictures_of
@@ -41,11 +42,11 @@ def main(folder: Path) -> dict:
     set_seed(seed)  # the trainer's own seeding comes after the adapter's first weights
     source = folders.input_folder(folder, "data")
     world, data = world_of(source), read_data(source, "train")
-    processor = start_processor(folder, recipe)
+    processor = start.processor_of(folder, recipe)
     rows = rows_of(world, data, train, seed, processor)
     train = {**train, "steps": len(rows) // train["batch"]}
     # ZeRO-3 begins with the exchange: what is loaded comes in shards, what is made here is made whole.
-    model = start_model(folder, recipe, processor) if _is_new(recipe) else None
+    model = start_model(folder, recipe, processor) if start.is_new(recipe) else None
     arguments = arguments_of(folder, train, machine, seed)
     held = begin_exchange(machine, arguments)  # noqa: F841  (while it lives)
     model = model or start_model(folder, recipe, processor)
@@ -154,29 +155,11 @@ def save(trainer, folder: Path, train: Mapping, processor) -> None:
             processor.save_pretrained(folder / "model")
 
 
-def start_processor(folder: Path, recipe: Mapping):
-    """The processor of the model that a phase starts from; a new one for a new model."""
-    if not _is_new(recipe):
-        return load.load_processor(load.starting_point(folder, recipe)[0], recipe["params"]["model"])
-    made = folders.read_recipe(folders.input_folder(folder, "data"))
-    world = made["params"]["world"]
-    sentences = WORLDS[world["name"]].sentences(world["facts"], made["seed"])
-    sizes = recipe["params"]["model"]["scratch"]
-    make = scratch.scratch_tokenizer if sizes["kind"] == "qwen3" else scratch.scratch_processor
-    return make(sizes, sentences)
-
-
 def start_model(folder: Path, recipe: Mapping, processor):
     """The model that a phase starts from, with a trainable adapter when the phase wants one."""
     model_params, train = recipe["params"]["model"], recipe["params"]["train"]
-    if _is_new(recipe):
-        sizes, seed = model_params["scratch"], recipe["seed"]
-        if sizes["kind"] == "qwen3":
-            model = scratch.scratch_text_model(sizes, processor, seed)
-        else:
-            shards = Shards(folders.input_folder(folder, "data"), model_params.get("max_image_size", 0))
-            side = max((side for name in shards.names for side in shards.size(name)), default=64)
-            model = scratch.scratch_model(sizes, processor, side, seed)
+    if start.is_new(recipe):
+        model = start.new_model(folder, recipe, processor)
     else:
         weights, adapter = load.starting_point(folder, recipe)
         quick = recipe["machine"]["linear_patches"]
@@ -184,11 +167,6 @@ def start_model(folder: Path, recipe: Mapping, processor):
         if adapter is not None:
             return model
     return load.add_lora(model, train) if train["lora_r"] else model
-
-
-def _is_new(recipe: Mapping) -> bool:
-    """Whether the phase is the first of a model that is made here."""
-    return recipe["params"]["model"]["source"] == "scratch" and "model" not in recipe["inputs"]
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny
 from safetensors.torch import load_file
@@ -33,6 +34,7 @@ train:
 evaluate: {{orders: 2, ask: {{background: 4, drops: [image, text]}}}}
 machine: {{launcher: python, threads: 1, save_steps: 2, log_steps: 1}}
 variants:
+  untrained: {{phases: []}}
   whole: {{}}
   adapted:
     phases: [{{}}, {{lora_r: 4}}]
@@ -69,6 +71,12 @@ def test_one_and_two_processes_write_the_same_answers(study, artifacts):
     one = (make_anew(stage, run) / "answers.jsonl").read_bytes()
     two = (make_anew(stage, run, launcher="torchrun", processes=2) / "answers.jsonl").read_bytes()
     assert one == two and one.count(b"\n") > 100
+
+
+def test_a_new_model_that_nobody_trained_is_asked(study, artifacts):
+    run = find_run(study, "untrained", 0)
+    answers = files.read_jsonl(make(stages.eval_stage(run), run) / "answers.jsonl")
+    assert all(np.isfinite(row["logprobs"]).all() for row in answers) and len(answers) > 100
 
 
 def test_an_interrupted_evaluation_goes_on_and_ends_in_the_same_file(study, artifacts):
