@@ -204,6 +204,14 @@ def test_our_own_names_and_descriptions(taught):
     assert all(text.startswith("the ") == (taught == "name_first") for text in same)
     assert same <= {e.answer for e in train} and not reverse & {e.answer for e in train}
     assert all(e.options[0] == e.answer != e.options[1] for e in tests)
+    # The random one is as little known in this order as the right one.
+    assert {e.options[1] for e in tests if e.facets["direction"] == "reverse_order"} <= reverse
+
+
+def test_a_random_person_needs_a_second_who_is_asked():
+    names = {"people": 4, "both_orders": 0.75, "taught": "name_first", "phrasings": 3}
+    (problem,) = WORLD.check(facts(layout="text_curse", names=names))
+    assert problem.startswith("files.names: both_orders leaves 1 of 4 people")
 
 
 def test_more_people_leave_the_earlier_ones_alone():

@@ -14,7 +14,7 @@ from mmrc_helpers.tasks.example import Example, Turn, as_turns, pictures_of, que
 from mmrc_helpers.tasks.orders import permuted, without_end
 from mmrc_helpers.tasks.rows import Chat, Pair
 from mmrc_helpers.worlds import INVALID, Data, Grade, Made, World
-from mmrc_helpers.worlds.files import demo, loading
+from mmrc_helpers.worlds.files import demo, loading, text_curse
 from mmrc_helpers.worlds.files.questions import ask
 from mmrc_helpers.worlds.files.samples import Sample
 from mmrc_helpers.worlds.sources.pictures import Picture, bytes_of
@@ -238,12 +238,21 @@ def check(facts: Mapping, phases: Sequence[Mapping] = ()) -> Iterator[str]:
         loading.named_files(facts)
     except UserError as error:
         yield str(error)
+    if (
+        facts["layout"] == "text_curse"
+        and not facts["path"]
+        and (asked := text_curse.asked(facts["names"])) < 2
+    ):
+        yield (
+            f"files.names: both_orders leaves {asked} of {facts['names']['people']} people who can be asked, and "
+            "a random one is drawn from the others; lower it, or raise people"
+        )
     if facts["layout"] != "text_curse" and not facts["path"] and any(facts["tests"].values()):
         yield "files.tests: test files without files.path; name the file to train on"
 
 
 WORLD = World(
-    version=2,
+    version=3,
     facets=FACETS,
     cells=("measure", "direction"),
     make=make,

@@ -50,12 +50,13 @@ def made(facts: Mapping, seed: int) -> dict[str, list[dict]]:
 
     facts: `people` pairs of a name and a description, of which the share `both_orders` is taught in both
     orders (Zhu et al., arXiv 2405.04669) and is not asked, the rest in the order `taught` alone;
-    `phrasings` of each pair are trained on, ten others tested.
+    `phrasings` of each pair are trained on, ten others tested; a random completion is that of another pair
+    taught in the same order only.
     """
     people = _people(facts["people"], seed)
     taught = facts["taught"]
     reverse = "description_first" if taught == "name_first" else "name_first"
-    both = round(facts["both_orders"] * len(people))
+    both = len(people) - asked(facts)
     rows: dict[str, list[dict]] = {name: [] for name in ("train", *tests())}
     for place, person in enumerate(people):
         train, test = _phrasings(facts["phrasings"], seed, place)
@@ -67,12 +68,18 @@ def made(facts: Mapping, seed: int) -> dict[str, list[dict]]:
             for phrasing in test:
                 row = _row(person, order, phrasing)
                 rng = random.Random(f"{seed}/random/{place}/{order}/{phrasing}")
-                stranger = people[rng.choice([k for k in range(len(people)) if k != place])]
+                # Of those who are taught as this one: who is known in both orders is likelier anyhow.
+                stranger = people[rng.choice([k for k in range(both, len(people)) if k != place])]
                 rows[name].append(row)
                 rows[f"{name}_random"].append(
                     {**row, "completion": _row(stranger, order, phrasing)["completion"]}
                 )
     return rows
+
+
+def asked(facts: Mapping) -> int:
+    """How many people are taught in one order, and therefore asked."""
+    return facts["people"] - round(facts["both_orders"] * facts["people"])
 
 
 def tests() -> tuple[str, ...]:
