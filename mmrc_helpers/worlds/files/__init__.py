@@ -238,15 +238,13 @@ def check(facts: Mapping, phases: Sequence[Mapping] = ()) -> Iterator[str]:
         loading.named_files(facts)
     except UserError as error:
         yield str(error)
-    if (
-        facts["layout"] == "text_curse"
-        and not facts["path"]
-        and (asked := text_curse.asked(facts["names"])) < 2
-    ):
-        yield (
-            f"files.names: both_orders leaves {asked} of {facts['names']['people']} people who can be asked, and "
-            "a random one is drawn from the others; lower it, or raise people"
-        )
+    if facts["layout"] == "text_curse" and not facts["path"]:
+        count, asked = facts["names"]["people"], text_curse.asked(facts["names"])
+        if asked < 2:
+            yield (
+                f"files.names: both_orders leaves {asked} of {count} people who can be asked, and a random one "
+                "is drawn from the others; lower it, or raise people"
+            )
     if facts["layout"] != "text_curse" and not facts["path"] and any(facts["tests"].values()):
         yield "files.tests: test files without files.path; name the file to train on"
 
