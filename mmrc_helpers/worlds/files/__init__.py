@@ -242,8 +242,8 @@ def check(facts: Mapping, phases: Sequence[Mapping] = ()) -> Iterator[str]:
         count, asked = facts["names"]["people"], text_curse.asked(facts["names"])
         if asked < 2:
             yield (
-                f"files.names: both_orders leaves {asked} of {count} people who can be asked, and a random one "
-                "is drawn from the others; lower it, or raise people"
+                f"files.names: both_orders leaves {asked} of {count} people to be asked, and a random one is "
+                "drawn from the others; lower it, or raise people"
             )
     if facts["layout"] != "text_curse" and not facts["path"] and any(facts["tests"].values()):
         yield "files.tests: test files without files.path; name the file to train on"
