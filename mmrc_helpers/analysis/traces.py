@@ -126,10 +126,10 @@ def over_time(table: pd.DataFrame, value: str, by: Sequence[str] = ()) -> pd.Dat
 def pairs(table: pd.DataFrame, axes: Axes, layer: str | None = "all") -> pd.DataFrame:
     """Alignment of the gradients at the two ends of the first axis, of what was taught, one `line` for every
     value of the last axis: `cosine` and `transfer` per run, probe and preconditioner. layer: one, or None for
-    every single layer."""
+    every single layer. An axis of one value has no two ends, and no rows."""
     line, panel = axes.values
-    one, *_, other = axes.values[line]
-    names = {(axes.group(one, name), axes.group(other, name)): name for name in axes.values[panel]}
+    ends = axes.values[line]
+    names = {(axes.group(ends[0], name), axes.group(ends[-1], name)): name for name in axes.values[panel]}
     found = [names.get(pair) for pair in zip(table["left"], table["right"], strict=True)]
     here = table["layer"] != "all" if layer is None else table["layer"] == layer
     table = table.assign(line=pd.Series(found, index=table.index, dtype=object))

@@ -105,6 +105,13 @@ def test_axes_of_another_world_make_the_same_figures(traced):
         assert draw(other, axes).get_label()
 
 
+def test_an_axis_of_one_value_has_curves_and_no_pairs_of_gradients(traced):
+    axes = Axes({**AXES.values, "direction": ("forward",)}, wrong=AXES.wrong)
+    one = traced | {"logprobs": traced["logprobs"].query("direction == 'forward'")}
+    assert traces.pairs(one["gradients"], axes).empty
+    assert "forward" in curves.plot_variants(one, axes, ("forward",)).get_label()
+
+
 def test_the_margin_is_right_minus_wrong(traced):
     table = traces.margins(traced["logprobs"], AXES)
     row = table.iloc[5]
