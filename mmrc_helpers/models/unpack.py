@@ -18,7 +18,6 @@ def write_unpacked(file: Path, model: Mapping, to: Path) -> None:
         quantization_config=GgufConfig(dequantize=True),
         local_files_only=True,
     )
-    made.hf_quantizer.remove_quantization_config(made)  # its weights are plain numbers by now
     tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, local_files_only=True)
     made.save_pretrained(to)
     tokenizer.save_pretrained(to)
