@@ -4,6 +4,7 @@ blocks."""
 import numpy as np
 import pytest
 import torch
+from training.phases import defaults
 
 from mmrc_helpers.models import load
 from mmrc_helpers.models.unpack import write_unpacked
@@ -55,7 +56,7 @@ def write(path) -> dict[str, np.ndarray]:
 
 def test_a_file_of_blocks_becomes_a_folder_of_plain_numbers(tmp_path):
     written = write(tmp_path / "small.gguf")
-    model = {"name": "small", "dtype": "float32"}
+    model = defaults("base")["model"]
     write_unpacked(tmp_path / "small.gguf", model, tmp_path / "made")
     assert {path.suffix for path in (tmp_path / "made").iterdir()} >= {".json", ".safetensors"}
     loaded = load.load_model(tmp_path / "made", model)
