@@ -50,15 +50,16 @@ def numbers(study: Study, found: dict) -> str:
     beside = table[(table["population"] == "background") & (table["variant"] == read)]
     if len(beside):
         rows.append((f"*{KNOWN[0]}, in {read}*", KNOWN[1], beside))
-    lines = [f"| variant | taught in | seeds | {' | '.join(_head(cell) for cell in cells)} |"]
-    lines.append("|" + "---|" * (len(cells) + 3))
+    told = {words for _, words, _ in rows} - {"nothing", "everything"}  # a world may not say where it teaches
+    lines = [["variant", *(["taught in"] if told else []), "seeds", *(_head(cell) for cell in cells)]]
+    lines.append(["---"] * len(lines[0]))
     for name, words, part in rows:
         of = part.set_index("cell")
         shown = [_value(of.loc[cell]) if cell in of.index else "" for cell in cells]
-        lines.append(f"| {name} | {words} | {int(part['seeds'].max())} | {' | '.join(shown)} |")
+        lines.append([name, *([words] if told else []), f"{part['seeds'].max():.0f}", *shown])
     chances = table[table["population"] == first].groupby("cell", sort=False)["chance"].mean()
-    lines.append("| *chance* | | | " + " | ".join(percent(chances[cell]) for cell in cells) + " |")
-    return "\n".join(lines)
+    lines.append(["*chance*", *[""] * (2 if told else 1), *(percent(chances[cell]) for cell in cells)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _by_variant(table: pd.DataFrame, population: str):
