@@ -58,6 +58,15 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def little_to_collect():
+    """What a file leaves behind stays, as a rule, so that no collection need look at it again: trainers ask
+    for whole ones, which took seconds each behind the simulated studies."""
+    yield
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def artifacts_with_base(tmp_path_factory) -> Path:
     """An artifacts folder for the whole test run, into which the committed base model is linked."""
