@@ -28,7 +28,7 @@ from mmrc_helpers.training.optimizers import make_optimizer, rate_at
 # On devices without Triton TRL's head scores every place of a row, lest a compiler there sees a new shape in
 # every batch. Nothing is compiled here, so that only places with a label need be scored.
 trl.trainer.utils._use_triton = lambda device: True
-# Accelerate reads a package's whole metadata whenever it asks whether it is there: several times in each step.
+# Accelerate reads a package's metadata each time it asks whether it is there: several times in every step.
 imports._is_package_available = cache(imports._is_package_available)
 
 
