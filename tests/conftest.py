@@ -56,6 +56,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     gc.freeze()
     gc.enable()
+    gc.set_threshold(50_000, 20, 20)  # simulated answers are hundreds of thousands of small things that stay
 
 
 @pytest.fixture(scope="module", autouse=True)
