@@ -56,6 +56,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     gc.freeze()
     gc.enable()
+    gc.set_threshold(50_000, 20, 20)  # simulated answers are hundreds of thousands of small things that stay
+
+
+@pytest.fixture(scope="module", autouse=True)
+def little_to_collect():
+    """What a file leaves behind stays, as a rule, so that no collection need look at it again: trainers ask
+    for whole ones, which took seconds each behind the simulated studies."""
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

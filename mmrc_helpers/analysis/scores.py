@@ -135,18 +135,15 @@ def chance(cell: pd.DataFrame) -> float:
     if cell.empty:
         return np.nan
     by_text = written(cell).to_numpy()
-    told, chosen = cell[by_text], cell[~by_text]
+    told = cell[["seed", "id", "truth", "answer"]][by_text]  # few columns, of many
+    options = cell["options"][~by_text]
     parts = [(_commonest(told), len(told))] if len(told) else []
-    parts += [(_one_of(chosen), len(chosen))] if len(chosen) else []
+    parts += [(float((1 / options.map(len)).mean()), len(options))] if len(options) else []
     return sum(share * count for share, count in parts) / len(cell)
 
 
-def _one_of(cell: pd.DataFrame) -> float:
-    return float((1 / cell["options"].map(len)).mean())
-
-
-def _commonest(cell: pd.DataFrame) -> float:
-    asked = cell.drop_duplicates(["seed", "id"])
+def _commonest(told: pd.DataFrame) -> float:
+    asked = told.drop_duplicates(["seed", "id"])
     about = asked["truth"].map(lambda truth: truth.get("about", "")).rename("about")
     given = asked.groupby([asked["seed"], about, asked["answer"]]).size()
     return float(given.groupby(level=["seed", "about"]).max().sum() / len(asked))

@@ -67,7 +67,8 @@ def image(figure: Figure, name: str = ""):
     if not alt:
         raise ValueError("a figure needs alternative text: figure.set_label(...)")
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", facecolor="white")
+    figure.set_dpi(110)
+    figure.savefig(buffer, format="png", dpi="figure", bbox_inches=trimmed(figure), facecolor="white")
     return Image(buffer.getvalue(), format="png", metadata={"alt": alt, "name": name})
 
 

@@ -6,13 +6,13 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import deepspeed
 import torch
 import trl.trainer.utils
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import broadcast_object_list, imports
 from transformers import TrainerCallback, TrainingArguments
 
 from mmrc_helpers.errors import UserError
@@ -28,6 +28,8 @@ from mmrc_helpers.training.optimizers import make_optimizer, rate_at
 # On devices without Triton TRL's head scores every place of a row, lest a compiler there sees a new shape in
 # every batch. Nothing is compiled here, so that only places with a label need be scored.
 trl.trainer.utils._use_triton = lambda device: True
+# Accelerate reads a package's metadata each time it asks whether it is there: several times in every step.
+imports._is_package_available = cache(imports._is_package_available)
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,9 @@ class Ours:
         if worker.rank() == 0:
             checkpoints.seal(folder / f"checkpoint-{step}", self.layout)
             checkpoints.keep_newest(folder, step, self.phase.machine["keep_checkpoints"])
+
+    def create_model_card(self, *args, **kwargs):
+        """None in checkpoints, where TRL writes one each time; what a phase ends in has ours."""
 
     def _save(self, output_dir=None, state_dict=None):
         """Writes the model without the copy of its adapter that a reference is."""

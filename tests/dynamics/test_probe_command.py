@@ -227,5 +227,6 @@ def test_an_adapter_of_another_model_is_named(text, toys_at, tmp_path, capsys):
     foreign = load.load_model(toy_of("qwen3_text", toys_at).folder, PLAIN)
     wide = type(foreign)(type(foreign.config)(**{**foreign.config.to_dict(), "hidden_size": 128}))
     get_peft_model(wide, LoraConfig(r=2, target_modules=["q_proj"])).save_pretrained(tmp_path / "wide")
-    assert run(model, "--adapters", tmp_path / "wide", "--data", data, "--out", tmp_path / "out") == 2
+    foreign, out = tmp_path / "wide", tmp_path / "out"
+    assert run(model, "--adapters", foreign, "--data", data, "--out", out, "--processes", 1) == 2
     assert "wide does not fit the model" in capsys.readouterr().err

@@ -157,9 +157,10 @@ def test_a_hostfile_goes_through_the_deepspeed_runner(folder, tmp_path, monkeypa
         run(folder, "deepspeed", {"hostfile": str(tmp_path / "nowhere")})
 
 
-def test_bad_input_comes_back_as_the_users_error(folder):
+@pytest.mark.parametrize("launcher", ["python", "torchrun"])
+def test_bad_input_comes_back_as_the_users_error(folder, launcher):
     with pytest.raises(UserError, match="^people.json: no such person$"):
-        run(folder, blame=True)
+        run(folder, launcher, blame=True)
 
 
 def test_a_failure_shows_the_end_of_the_log(folder):

@@ -42,12 +42,12 @@ def _sum(text: str) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
 
 
-@pytest.fixture
-def project(tmp_path, monkeypatch) -> Path:
-    """A small project with our Makefile and set-up, in a folder with a space in its name."""
+def project_at(place: Path, patch: pytest.MonkeyPatch) -> Path:
+    """A small project with our Makefile and set-up, in a folder with a space in its name, and packages beside
+    it that pip has in place of an index."""
     for version in ("1.0", "2.0"):
-        wheel(tmp_path, version)
-    folder = tmp_path / "my project"
+        wheel(place, version)
+    folder = place / "my project"
     (folder / ".ci").mkdir(parents=True)
     (folder / "mmrc_helpers").mkdir()
     (folder / "mmrc_helpers" / "__init__.py").touch()
@@ -55,9 +55,25 @@ def project(tmp_path, monkeypatch) -> Path:
     shutil.copy(files.REPOSITORY / "Makefile", folder)
     shutil.copy(files.REPOSITORY / ".ci" / "environment.py", folder / ".ci")
     for name in [name for name in os.environ if name.startswith(("PIP_", "PYTHON"))]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+        patch.delenv(name)
+    patch.setenv("PIP_NO_INDEX", "1")
+    patch.setenv("PIP_FIND_LINKS", str(place))
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    """A small project of the test's own, without an environment."""
+    return project_at(tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A small project whose environment is made, once for the file."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = project_at(tmp_path_factory.mktemp("finished"), patch)
+        made = make(folder)
+        assert made.returncode == 0 and works(folder), made.stdout + made.stderr
     return folder
 
 
@@ -93,11 +109,13 @@ def settings_of_pip(folder: Path) -> dict:
     return {"PIP_CONFIG_FILE": str(config)}
 
 
-SITUATIONS = {
+PLACES = {
     "nothing there": lambda folder: {},
     "interrupted in ensurepip": half_made,
     "of a Python that is gone": torn,
     "an empty folder": lambda folder: (folder / ".venv").mkdir(),
+}
+SETTINGS = {
     "PIP_USER": lambda folder: {"PIP_USER": "1"},
     "PIP_TARGET": lambda folder: {"PIP_TARGET": str(folder / "elsewhere"), "PIP_NO_DEPS": "1"},
     "PIP_PREFIX": lambda folder: {"PIP_PREFIX": str(folder / "elsewhere"), "PIP_REQUIRE_VIRTUALENV": "1"},
@@ -119,10 +137,17 @@ SITUATIONS = {
         "PYTHONINTMAXSTRDIGITS": "x",
     },
 }
-FAST = ("interrupted in ensurepip", "PIP_USER", "settings with which no Python starts")
+
+
+def interrupted_among_all_settings(folder: Path) -> dict:
+    """Everything above that can be at once: nothing here makes up for another."""
+    half_made(folder)
+    return {of: value for prepare in SETTINGS.values() for of, value in prepare(folder).items()}
+
+
 CASES = [
-    pytest.param(prepare, id=name, marks=[] if name in FAST else pytest.mark.slow)
-    for name, prepare in SITUATIONS.items()
+    pytest.param(interrupted_among_all_settings, id="interrupted, among all settings"),
+    *[pytest.param(prepare, id=of, marks=pytest.mark.slow) for of, prepare in (PLACES | SETTINGS).items()],
 ]
 
 
@@ -136,8 +161,9 @@ def test_the_same_command_ends_in_an_environment(project, prepare):
     assert not (project / "elsewhere").exists()
 
 
-def test_an_environment_whose_python_is_gone_is_made_anew(project):
-    assert make(project).returncode == 0
+def test_an_environment_whose_python_is_gone_is_made_anew(project, finished):
+    copied(finished / ".venv", project / ".venv")
+    assert works(project)
     for python in (project / ".venv" / "bin").glob("python*"):
         python.unlink()
         python.symlink_to("/nonexistent/python3")
@@ -152,15 +178,19 @@ def test_a_folder_with_a_colon_is_told_what_to_do(project):
     assert not (named / ".venv" / "stamp").exists()
 
 
-def test_a_copied_or_moved_folder_runs_its_own_code(project):
-    assert make(project).returncode == 0
-    copy = project.with_name("a copy")
-    subprocess.run(["cp", "-r", project, copy], check=True)
-    assert works(copy) and works(project)
+def copied(source: Path, to: Path) -> Path:
+    subprocess.run(["cp", "-r", source, to], check=True)
+    return to
+
+
+def test_a_copied_or_moved_folder_runs_its_own_code(project, finished):
+    copy = copied(finished, finished.with_name("a copy"))
+    assert works(copy) and works(finished)
     assert "setting up" not in make(copy).stdout
-    shutil.rmtree(project)
+    aside = finished.rename(finished.with_name("aside"))
     moved = copy.rename(copy.with_name("moved"))
     assert works(moved) and "setting up" not in make(moved).stdout
+    aside.rename(finished)
 
 
 @pytest.mark.slow

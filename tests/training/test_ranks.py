@@ -80,7 +80,7 @@ def test_a_new_model_that_nobody_trained_is_asked(study, artifacts):
 
 
 def test_an_interrupted_evaluation_goes_on_and_ends_in_the_same_file(study, artifacts):
-    run = find_run(study, "whole", 0)
+    run = find_run(study, "adapted", 0)
     stage = stages.eval_stage(run)
     folder = make(stage, run)
     whole = (folder / "answers.jsonl").read_bytes()

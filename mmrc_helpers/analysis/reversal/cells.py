@@ -46,6 +46,11 @@ class Cell:
         """What a guesser reaches."""
         return 0.5 if self.format == "judge" else scores.chance(self.rows)
 
+    @cached_property
+    def valid(self) -> pd.DataFrame:
+        """Whether each answer is valid (1.0 or 0.0), with its cluster and seed."""
+        return self.rows[["cluster", "seed"]].assign(valid=scores.is_valid(self.rows).astype(float))
+
     @property
     def format(self) -> str:
         return format_of(self.name)

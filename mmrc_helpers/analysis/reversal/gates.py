@@ -155,9 +155,9 @@ def _in_context(found: cells.Split, variant: str) -> Gate:
 def _valid(found: cells.Split, variant: str, read: set[str], elsewhere: bool = False) -> Gate:
     """Gate 4, in the cell that is lowest among those the verdict is read from; others are named."""
     name, topics = "4 strict validity", ("identity", "in_context")
-    rows = [cell.rows for topic in topics for _, cell in _everybody(found, variant, topic)]
-    table = pd.concat(rows) if rows else pd.DataFrame(columns=["cell", "parsed", "logprobs"])
-    table = table.assign(valid=scores.is_valid(table).astype(float))
+    asked = [cell for topic in topics for _, cell in _everybody(found, variant, topic)]
+    rows = [cell.valid.assign(cell=cell.name) for cell in asked]
+    table = pd.concat(rows) if rows else pd.DataFrame(columns=["cell", "valid"])
     means = table.groupby("cell", sort=False)["valid"].mean()
     inside = means[means.index.isin(read)]
     if inside.empty:
