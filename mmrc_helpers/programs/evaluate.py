@@ -13,17 +13,16 @@ import numpy as np
 import torch
 
 from mmrc_helpers.execution import worker
-from mmrc_helpers.models import load
+from mmrc_helpers.models import load, start
 from mmrc_helpers.models.answer import Answerer, averaged
 from mmrc_helpers.models.encode import Encoder
 from mmrc_helpers.models.features import open_pictures, place_of
-from mmrc_helpers.programs import start
 from mmrc_helpers.store import files, folders
 from mmrc_helpers.store.pictures import Shards
 from mmrc_helpers.tasks.example import Example, answer_of
 from mmrc_helpers.tasks.orders import chosen
 from mmrc_helpers.worlds import WORLDS, World
-from mmrc_helpers.worlds.folder import read_data
+from mmrc_helpers.worlds.folder import read_data, sentences_of
 
 CHUNK = 64  # questions between two writes; a fixed number, because batches decide the last digits
 DIGITS = 4  # log-probabilities are rounded: the digits beyond depend on the machine
@@ -65,7 +64,7 @@ def open_answerer(
 ) -> Answerer:
     """The stage's model, ready to be asked."""
     params, evaluate = recipe["params"]["model"], recipe["params"]["evaluate"]
-    processor = start.processor_of(folder, recipe)
+    processor = start.processor_of(folder, recipe, sentences_of)
     if start.is_new(recipe):
         model = start.new_model(folder, recipe, processor)
     else:

@@ -9,10 +9,9 @@ from transformers import set_seed
 from mmrc_helpers.dynamics.prober import merge
 from mmrc_helpers.dynamics.watch import Watch
 from mmrc_helpers.execution import worker
-from mmrc_helpers.models import load
+from mmrc_helpers.models import load, start
 from mmrc_helpers.models.encode import Encoder, Tokens
 from mmrc_helpers.models.features import open_pictures, place_of
-from mmrc_helpers.programs import start
 from mmrc_helpers.store import cards, files, folders
 from mmrc_helpers.store.pictures import Shards
 from mmrc_helpers.tasks.example import answer_of, pictures_of
@@ -29,7 +28,7 @@ from mmrc_helpers.training.phase import (
     whole,
 )
 from mmrc_helpers.worlds import WORLDS, Data, World
-from mmrc_helpers.worlds.folder import read_data
+from mmrc_helpers.worlds.folder import read_data, sentences_of
 
 
 def main(folder: Path) -> dict:
@@ -42,7 +41,7 @@ def main(folder: Path) -> dict:
     set_seed(seed)  # the trainer's own seeding comes after the adapter's first weights
     source = folders.input_folder(folder, "data")
     world, data = world_of(source), read_data(source, "train")
-    processor = start.processor_of(folder, recipe)
+    processor = start.processor_of(folder, recipe, sentences_of)
     rows = rows_of(world, data, train, seed, processor)
     train = {**train, "steps": len(rows) // train["batch"]}
     # ZeRO-3 begins with the exchange: what is loaded comes in shards, what is made here is made whole.

@@ -1,17 +1,25 @@
 """A data folder as a world reads it again: examples and facts."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from mmrc_helpers.errors import UserError, check_file_name, show
-from mmrc_helpers.store import files
+from mmrc_helpers.store import files, folders
 from mmrc_helpers.tasks.example import read_examples
-from mmrc_helpers.worlds import Data
+from mmrc_helpers.worlds import WORLDS, Data
 
 
 def read_data(folder: Path, split: str | None = None) -> Data:
     """The examples, of one split if wanted, and the facts of a finished data folder. Raises UserError naming
     a damaged file and the command that makes it again."""
     return Data(read_examples(folder / "examples.jsonl", split), read_facts(folder))
+
+
+def sentences_of(folder: Path) -> Iterator[str]:
+    """Everything that the world of a finished data folder can say, for a tokenizer of its own."""
+    made = folders.read_recipe(folder)
+    world = made["params"]["world"]
+    return WORLDS[world["name"]].sentences(world["facts"], made["seed"])
 
 
 def read_facts(folder: Path) -> list[dict]:

@@ -1,13 +1,12 @@
-"""What programs start from where nothing was trained or downloaded: a new model, with the words of the world
-that it is made for. No program by itself."""
+"""What a stage starts from where nothing was trained or downloaded: a new model, with the words of the world
+that it is made for."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from mmrc_helpers.models import load, scratch
 from mmrc_helpers.store import folders
 from mmrc_helpers.store.pictures import Shards
-from mmrc_helpers.worlds import WORLDS
 
 
 def is_new(recipe: Mapping) -> bool:
@@ -16,16 +15,14 @@ def is_new(recipe: Mapping) -> bool:
     return recipe["params"]["model"]["source"] == "scratch" and "model" not in recipe["inputs"]
 
 
-def processor_of(folder: Path, recipe: Mapping):
-    """The processor of the model that a stage starts from; a new one for a new model."""
+def processor_of(folder: Path, recipe: Mapping, sentences: Callable[[Path], Iterable[str]]):
+    """The processor of the model that a stage starts from; for a new model one that holds the words of
+    `sentences` of the data folder."""
     if not is_new(recipe):
         return load.load_processor(load.starting_point(folder, recipe)[0], recipe["params"]["model"])
-    made = folders.read_recipe(folders.input_folder(folder, "data"))
-    world = made["params"]["world"]
-    sentences = WORLDS[world["name"]].sentences(world["facts"], made["seed"])
     sizes = recipe["params"]["model"]["scratch"]
     make = scratch.scratch_tokenizer if sizes["kind"] == "qwen3" else scratch.scratch_processor
-    return make(sizes, sentences)
+    return make(sizes, sentences(folders.input_folder(folder, "data")))
 
 
 def new_model(folder: Path, recipe: Mapping, processor):
