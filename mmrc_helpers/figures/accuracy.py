@@ -202,8 +202,7 @@ def gaps(table: pd.DataFrame, variants: Sequence[str]) -> Figure:
         axes.set(yticks=range(len(variants)), ylim=(len(variants) - 0.5, -0.5), xlim=(-1.05, 1.05))
         axes.set_yticklabels(variants, fontsize=9)
         axes.set_xticks([-1, -0.5, 0, 0.5, 1], ["−100", "−50", "0", "50", "100"])
-        axes.set(xlabel="points")
-        axes.set_title(panel, fontsize=11)
+        axes.set_title(f"{panel}, points", fontsize=11)  # below the axis it would stand in the legend
         axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(0, -0.12), ncols=3)
         style.plain(axes)
     return style.described(figure, "Gaps in points. " + "; ".join(told) + ".")

@@ -46,11 +46,11 @@ def _gate(axes: Axes, row: int, gate) -> None:
         spread = [[max(0.0, gate.value - gate.low)], [max(0.0, gate.high - gate.value)]]
         axes.errorbar(gate.value, row, xerr=spread, fmt=marker, color=colour, capsize=3, markersize=6)
     if not gate.passed:
-        side = (
-            {"ha": "left", "x": gate.value + 0.06}
-            if gate.value < 0.5
-            else {"ha": "right", "x": gate.value - 0.06}
-        )
+        low, high = (
+            np.fmin(gate.low, gate.value),
+            np.fmax(gate.high, gate.value),
+        )  # the word stands beside both
+        side = {"ha": "left", "x": high + 0.03} if gate.value < 0.5 else {"ha": "right", "x": low - 0.03}
         side = {"ha": "center", "x": 0.5} if np.isnan(gate.value) else side
         axes.text(y=row, s=f"failed: {percent(gate.value)}", va="center", fontsize=8, color=colour, **side)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import synthetic
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mmrc_helpers.analysis import FINDINGS
@@ -87,6 +88,27 @@ def test_a_failed_gate_is_told_by_shape_and_word(evidence):
     figure = REVERSAL["gates"](evidence)
     assert "free, 4 strict validity failed with 92 %" in figure.get_label()
     assert any("failed: 92 %" in text.get_text() for text in figure.axes[0].texts)
+
+
+@pytest.mark.parametrize(("value", "low", "high"), [(0.8, 0.6, 0.9), (0.3, 0.2, 0.45)])
+def test_the_word_of_a_failed_gate_stands_beside_its_interval(value, low, high):
+    gate = {"panel": "p", "gate": "1 learned", "value": value, "low": low, "high": high, "least": 0.9}
+    figure = checks.gates(pd.DataFrame([gate | {"most": np.nan, "passed": False}]), pd.DataFrame())
+    (word,) = figure.axes[0].texts
+    assert (word.get_position()[0], word.get_ha()) in ((low - 0.03, "right"), (high + 0.03, "left"))
+
+
+@pytest.mark.parametrize("variants", [1, 3, 7])
+def test_the_legend_of_gaps_hides_nothing_of_the_axis(variants):
+    names = [f"variant {k}" for k in range(variants)]
+    table = pd.DataFrame(
+        {"variant": names, "panel": "p", "line": "text", "gap": 0.2, "low": 0.1, "high": 0.3}
+    )
+    figure = accuracy.gaps(table.assign(by_seed=[()] * variants), names)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    axes, renderer = figure.axes[0], canvas.get_renderer()
+    assert not axes.get_legend().get_window_extent().overlaps(axes.xaxis.get_tightbbox(renderer))
 
 
 def test_a_figure_without_alternative_text_is_refused():
