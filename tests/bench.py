@@ -291,7 +291,7 @@ def probed_adapters(bed: Bed, count: int = 20) -> None:
     """Pairs probed a second under a folder of adapters: portraits with a right and a wrong name, and traces
     without pictures, where arithmetic leaves less to gain. The peer is the loop of prior work: for each
     adapter the model is loaded anew, each answer read alone, pictures encoded anew, every logit made."""
-    shown = [e for e in bed.test.examples if len(e.pictures) == 1 and not e.options]
+    shown = [e for e in bed.test.examples if len(e.pictures) == 1 and e.facets["format"] == "free"]
     wrong = [(e, bed.world.alternatives(e, bed.test).get("wrong_person")) for e in shown]
     portraits = [replace(e, truth={"rejected": text}) for e, text in wrong if text][:100]
     _probed("probed_adapters", bed, bed.weights, portraits, count, 5)
