@@ -19,11 +19,10 @@ from mmrc_helpers.execution import worker
 from mmrc_helpers.models import load, score
 from mmrc_helpers.models.encode import Encoder
 from mmrc_helpers.models.features import open_pictures, place_of
-from mmrc_helpers.store import files, folders, tables
+from mmrc_helpers.store import files, tables
 from mmrc_helpers.store.pictures import Shards
 from mmrc_helpers.tasks.example import Example, conversation, question
-from mmrc_helpers.worlds import WORLDS
-from mmrc_helpers.worlds.folder import read_data
+from mmrc_helpers.worlds.folder import read_data, world_of
 
 UNIT = 16  # questions of a unit
 
@@ -42,7 +41,7 @@ class Prober:
         """
         self.model, self.forward, self.device = model, model.forward, device
         self.batch = machine["micro_batch"]  # rows of a forward pass
-        self.world = WORLDS[folders.read_recipe(source)["params"]["world"]["name"]]
+        self.world = world_of(source)
         self.data = read_data(source, "test")
         asked = self.world.ask(self.data, params["ask"], params["train"]["teach"])
         self.chosen = points.chosen(self.world, asked, params["dynamics"]["examples"])

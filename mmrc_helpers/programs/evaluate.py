@@ -21,8 +21,8 @@ from mmrc_helpers.store import files, folders
 from mmrc_helpers.store.pictures import Shards
 from mmrc_helpers.tasks.example import Example, answer_of
 from mmrc_helpers.tasks.orders import chosen
-from mmrc_helpers.worlds import WORLDS, World
-from mmrc_helpers.worlds.folder import read_data, sentences_of
+from mmrc_helpers.worlds import World
+from mmrc_helpers.worlds.folder import read_data, sentences_of, world_of
 
 CHUNK = 64  # questions between two writes; a fixed number, because batches decide the last digits
 DIGITS = 4  # log-probabilities are rounded: the digits beyond depend on the machine
@@ -38,7 +38,7 @@ def main(folder: Path) -> None:
     if device.type == "cpu":
         # One process on one core: sums then run in the same order for any number of processes.
         torch.set_num_threads(1)
-    world = WORLDS[folders.read_recipe(source)["params"]["world"]["name"]]
+    world = world_of(source)
     questions = world.ask(read_data(source, "test"), params["ask"], params["teach"])
     if worker.world_size() > 1:
         torch.distributed.init_process_group("gloo")

@@ -27,8 +27,8 @@ from mmrc_helpers.training.phase import (
     start_again,
     whole,
 )
-from mmrc_helpers.worlds import WORLDS, Data, World
-from mmrc_helpers.worlds.folder import read_data, sentences_of
+from mmrc_helpers.worlds import Data, World
+from mmrc_helpers.worlds.folder import read_data, sentences_of, world_of
 
 
 def main(folder: Path) -> dict:
@@ -72,11 +72,6 @@ def main(folder: Path) -> dict:
         if watch.prober:
             merge(folder)
     return {"probe_seconds": round(watch.seconds, 2)} if watch.points else {}
-
-
-def world_of(source: Path) -> World:
-    """The world whose data lies in a stage folder."""
-    return WORLDS[folders.read_recipe(source)["params"]["world"]["name"]]
 
 
 def rows_of(world: World, data: Data, train: Mapping, seed: int, processor) -> list[Row]:

@@ -6,13 +6,18 @@ from pathlib import Path
 from mmrc_helpers.errors import UserError, check_file_name, show
 from mmrc_helpers.store import files, folders
 from mmrc_helpers.tasks.example import read_examples
-from mmrc_helpers.worlds import WORLDS, Data
+from mmrc_helpers.worlds import WORLDS, Data, World
 
 
 def read_data(folder: Path, split: str | None = None) -> Data:
     """The examples, of one split if wanted, and the facts of a finished data folder. Raises UserError naming
     a damaged file and the command that makes it again."""
     return Data(read_examples(folder / "examples.jsonl", split), read_facts(folder))
+
+
+def world_of(folder: Path) -> World:
+    """The world whose data lie in a folder."""
+    return WORLDS[folders.read_recipe(folder)["params"]["world"]["name"]]
 
 
 def sentences_of(folder: Path) -> Iterator[str]:
