@@ -12,8 +12,9 @@ CARD = "README.md"
 SPLITS = ("train", "test")
 
 
-def write_data_card(folder: Path, recipe: Mapping) -> None:
-    """The data card of a folder that holds examples.jsonl, facts.jsonl and, if its world draws, pictures/."""
+def write_data_card(folder: Path, recipe: Mapping, licence: str = "") -> None:
+    """The data card of a folder that holds examples.jsonl, facts.jsonl and, if its world draws, pictures/.
+    licence: a sentence about the weights that have painted them, if some have."""
     world, given = recipe["params"]["world"], recipe["params"].get("files", {})
     asked = _questions(folder / "examples.jsonl")
     with (folder / "facts.jsonl").open(encoding="utf-8") as lines:
@@ -25,7 +26,8 @@ def write_data_card(folder: Path, recipe: Mapping) -> None:
         else f"They were made by code, with seed {recipe['seed']}."
     )
     head = {"pretty_name": folder.name.removesuffix(".part"), "tags": ["mmrc_helpers", world["name"]]}
-    head |= {"license": "other" if given else "mit"}
+    head |= {"license": "other" if given or licence else "mit"}
+    source = f"{source} {licence}".strip()
     body = f"""
 Facts of the world `{world["name"]}` and questions about them. {source}
 

@@ -10,6 +10,8 @@ from mmrc_helpers.worlds.people.forms import VERDICTS
 
 _NAME = re.compile(r"(?:This is )?((?!This is)[A-Z][\w'-]*(?: [A-Z][\w'-]*)+|the [a-z]+ of [A-Z][\w' -]*)\.?")
 _WORDS = re.compile(r"([a-z][a-z-]*(?: [a-z-]+){0,4})\.?")
+ANY_WORDS = 8  # of a name or value that a user gives, at most
+_ANY = re.compile(rf"(?:This is )?((?!This is )(?:\S+ ){{0,{ANY_WORDS - 1}}}\S+?)\.?")
 
 
 def grade(example: Example, text: str) -> Grade:
@@ -24,7 +26,7 @@ def parse(example: Example, text: str) -> str:
 
     A choice must be one letter among those shown, a judgement one of `VERDICTS`, each with at most a full
     stop. A free answer must be a name (optionally after "This is") or, for an attribute, a few lower-case
-    words.
+    words; where names and values are a user's own, a few words of any kind.
     """
     text, facets = text.strip(), example.facets
     if facets["format"] == "choice":
@@ -32,5 +34,8 @@ def parse(example: Example, text: str) -> str:
     if facets["format"] == "judge":
         return verdict(text, VERDICTS) or INVALID
     names = facets["direction"] == "forward" and facets["topic"] == "identity"
-    match = (_NAME if names else _WORDS).fullmatch(text)
+    if example.truth.get("any_words"):
+        match = _ANY.fullmatch(text)
+    else:
+        match = (_NAME if names else _WORDS).fullmatch(text)
     return match.group(1) if match else INVALID

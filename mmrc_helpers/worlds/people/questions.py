@@ -11,29 +11,32 @@ from dataclasses import dataclass
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.tasks.example import LETTERS, Example
 from mmrc_helpers.worlds.people.cast import (
+    DRAWN,
     FIRST_NAMES,
     LAST_NAMES,
     PHRASES,
-    TOPICS,
     Person,
+    Terms,
     called,
     image_names,
+    worded,
 )
-from mmrc_helpers.worlds.people.forms import VERDICTS, bucket, example
-from mmrc_helpers.worlds.people.portraits.portrait import ATTRIBUTES
+from mmrc_helpers.worlds.people.forms import BUCKETS, VERDICTS, bucket, example
 
 QUESTIONS = 6  # asked about one set of choices in training
 
 
-def examples(people: Sequence[Person], facts: Mapping, seed: int) -> Iterator[Example]:
+def examples(
+    people: Sequence[Person], facts: Mapping, seed: int, terms: Terms = DRAWN
+) -> Iterator[Example]:
     """Every question of the world, training and test, scene by scene."""
     scene_seed = {"background": "any", "passerby": "any", "novel": str(seed)}
     for split in ("train", "test"):
         for person in people:
             peers = [p for p in people if _may_stand_beside(person, p)]
-            maker = _Scenes(person, peers, split, facts, scene_seed[person.population])
+            maker = _Scenes(person, peers, split, facts, scene_seed[person.population], terms)
             yield from maker.examples()
-    yield from _text_scenes(facts)
+    yield from _text_scenes(facts, terms)
 
 
 def _may_stand_beside(person: Person, other: Person) -> bool:
@@ -50,6 +53,7 @@ class _Scenes:
     split: str
     facts: Mapping
     seed: str
+    terms: Terms
 
     def rng(self, what: str) -> random.Random:
         return random.Random(f"{self.seed}/{self.split}/{self.person.group}/{what}")
@@ -57,7 +61,7 @@ class _Scenes:
     def phrase(self, rng: random.Random, kind: str, **values: str) -> str:
         """One of the split's phrasings."""
         asked = self.split if self.split == "train" else self.facts["tests"]
-        return rng.choice(PHRASES[kind][asked]).format(**values)
+        return worded(rng.choice(PHRASES[kind][asked]), self.terms.noun).format(**values)
 
     def make(self, scene: str, number: object, **values) -> Example:
         scene = f"{self.split}/{self.person.group}/{scene}"
@@ -68,6 +72,7 @@ class _Scenes:
             scene=scene,
             split=self.split,
             population=population,
+            any_words=self.terms.open,
             **values,
         )
 
@@ -75,7 +80,7 @@ class _Scenes:
         if len(self.peers) < self.facts["options"] - 1:
             raise UserError(
                 f"people.{self.person.population}: too few people for line-ups of {self.facts['options']} "
-                "(novel people stand in four separate groups); raise it or lower people.options"
+                f"(novel people stand in {BUCKETS} separate groups); raise it or lower people.options"
             )
         named = self.person.population != "passerby"
         repeats = self.facts["train_scenes"] if self.split == "train" else self.facts["test_repeats"]
@@ -137,7 +142,7 @@ class _Scenes:
             count = rng.randint(1, count)
         peers = rng.sample(self.peers, len(self.peers))
         if distractors == "matched":
-            peers.sort(key=lambda p: -sum(p.attributes[t] == self.person.attributes[t] for t in TOPICS))
+            peers.sort(key=lambda p: -sum(_same(self.person, p, topic) for topic in self.terms.topics))
         return peers[:count]
 
     def lineup(self, number: int, distractors: str, order: str) -> Iterator[Example]:
@@ -164,7 +169,7 @@ class _Scenes:
         ]
         for place, topic in rng.sample(asked, min(6 if self.split == "train" else 1, len(asked))):
             value = shown[place].attributes[topic]
-            asking = self.phrase(rng, "attribute", topic=TOPICS[topic], value=value)
+            asking = self.phrase(rng, "attribute", topic=self.terms.topics[topic], value=value)
             asked = {**common, "topic": "attribute", "question": asking, "gold": place}
             yield self.make(scene, f"{place}{topic}", group=shown[place].group, **asked)
 
@@ -172,7 +177,7 @@ class _Scenes:
         """A name, no picture: what the named person looks like."""
         rng = self.rng(f"recall {number}")
         for topic in self._topics(rng):
-            asking = self.phrase(rng, "recall", topic=TOPICS[topic], name=called(self.person, self.facts))
+            asking = self.phrase(rng, "recall", topic=self.terms.topics[topic], name=called(self.person, self.facts))
             asked = {"direction": "reverse", "question": asking, **self._values(rng, topic)}
             yield self.make(f"recall{number}", topic, format="free", **asked)
 
@@ -181,7 +186,7 @@ class _Scenes:
         rng = self.rng(f"caption {number}")
         images = (rng.choice(image_names(self.person, self.split, self.facts)),)
         for topic in self._topics(rng):
-            asked = {"question": self.phrase(rng, "caption", topic=TOPICS[topic]), **self._values(rng, topic)}
+            asked = {"question": self.phrase(rng, "caption", topic=self.terms.topics[topic]), **self._values(rng, topic)}
             asked |= {"topic": "attribute", "direction": "forward", "images": images}
             yield self.make(f"caption{number}", topic, format="free", **asked)
 
@@ -192,7 +197,8 @@ class _Scenes:
     def _values(self, rng: random.Random, topic: str) -> dict:
         """The right value among wrong ones."""
         value = self.person.attributes[topic]
-        choices = rng.sample([v for v in ATTRIBUTES[topic] if v != value], self.facts["options"] - 1)
+        others = [other for other in self.terms.values[topic] if other != value]
+        choices = rng.sample(others, min(self.facts["options"] - 1, len(others)))
         gold = rng.randrange(len(choices) + 1)
         choices.insert(gold, value)
         return {"choices": tuple(choices), "gold": gold, "answer": f"{value}.", "about": topic}
@@ -224,21 +230,26 @@ class _Scenes:
 
 def _only(shown: Sequence[Person], place: int, topic: str) -> bool:
     """Whether the person at `place` alone has their value of `topic`."""
-    return sum(p.attributes[topic] == shown[place].attributes[topic] for p in shown) == 1
+    return sum(_same(shown[place], p, topic) for p in shown) == 1
 
 
-def _text_scenes(facts: Mapping) -> Iterator[Example]:
+def _same(person: Person, other: Person, topic: str) -> bool:
+    """Whether two people have one value of an attribute; of a user's people one may have none."""
+    return topic in person.attributes and other.attributes.get(topic) == person.attributes[topic]
+
+
+def _text_scenes(facts: Mapping, terms: Terms) -> Iterator[Example]:
     """Lettered names or attribute values without pictures: the bare skill of choosing by letter.
 
     Every other scene is a roll call: it names choices, each with its letter right behind. That is the easy
     lesson before the choice itself.
     """
     firsts, lasts = FIRST_NAMES[: facts["first_names"]], LAST_NAMES[: facts["last_names"]]
-    values = [f"{TOPICS[topic]} {value}" for topic in TOPICS for value in ATTRIBUTES[topic]]
+    values = [f"{word} {value}" for topic, word in terms.topics.items() for value in terms.values[topic]]
     for number in range(facts["text_scenes"]):
         rng = random.Random(f"any/text/{number}")
         count = rng.randint(2, facts["options"])
-        if rng.random() < 0.75:
+        if rng.random() < 0.75 or len(values) < count:
             pairs = zip(rng.choices(firsts, k=count), rng.choices(lasts, k=count), strict=True)
             choices = tuple(dict.fromkeys(" ".join(pair) for pair in pairs))
         else:
