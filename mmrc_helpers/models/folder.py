@@ -180,8 +180,8 @@ def painter_problems(settings: Mapping, machine: Mapping) -> list[str]:
 
 def _no_painter(name: str, folder: Path, known: str) -> str:
     return (
-        f"{name}: no model at {folder}; where there is network, `python -m mmrc_helpers.data download --models "
-        f"{known}` fetches it, or copy it there, or set machine.models_folder to where it lies"
+        f"{name}: no model at {folder}; where there is network, `python -m mmrc_helpers.data download "
+        f"--models {known}` fetches it, or copy it there, or set machine.models_folder to where it lies"
     )
 
 

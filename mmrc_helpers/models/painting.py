@@ -1,10 +1,10 @@
-"""Pictures by a local SDXL-Turbo pipeline, person by person and shared among the processes. Whoever looks like
-somebody before them is painted again, until nobody does; a killed run goes on where it was.
+"""Pictures by a local SDXL-Turbo pipeline, person by person and shared among the processes. Whoever looks
+like somebody before them is painted again, until nobody does; a killed run goes on where it was.
 
-Two people are alike where any picture of one correlates with any picture of the other at 16 x 16 pixels. That
-finds pictures that nearly repeat each other, not faces that resemble. It needs no further model, so it is the
-same wherever pictures are made; a pipeline of SDXL brings no model that reads pictures, and the vision part of
-the model that is to learn from them may not decide what they are.
+Two people are alike where any picture of one correlates with any picture of the other at 16 x 16 pixels.
+That finds pictures that nearly repeat each other, not faces that resemble. It needs no further model, so it
+is the same wherever pictures are made: SDXL brings no model that reads pictures, and the vision part of the
+model that is to learn from them may not decide what they are.
 
 On GPUs not measured.
 """
@@ -48,9 +48,9 @@ class Subject:
 def paint(subjects: Sequence[Subject], settings: Mapping, machine: Mapping, place: Path) -> dict[str, Path]:
     """Group → the parquet table with its pictures (column image, a row for each name), below `place`.
 
-    Each subject has the first attempt that is like none of those before it, so neither the number of processes
-    nor later subjects change what comes out. Raises UserError without a whole pipeline, and if some subject is
-    like an earlier one in all `settings.tries` attempts. Called by every process alike.
+    Each subject has the first attempt that is like none of those before it, so neither the number of
+    processes nor later subjects change what comes out. Called by every process alike. Raises UserError
+    without a whole pipeline, and if a subject is like an earlier one in all `settings.tries` attempts.
     """
     raise_all(model_folder.painter_problems(settings, machine))
     place.mkdir(exist_ok=True)
@@ -94,11 +94,12 @@ def _paint_share(
 def _settled(
     subjects: Sequence[Subject], settings: Mapping, place: Path
 ) -> tuple[dict[str, int], list[tuple[str, int]]]:
-    """(group → the attempt it has by now, the attempts that have to be painted). Read from the tables that are
-    there, so it does not matter who has painted them, or when."""
+    """(group → the attempt it has by now, the attempts that have to be painted). Read from the tables that
+    are there, so it does not matter who has painted them, or when."""
     chosen: dict[str, int] = {}
     missing: list[tuple[str, int]] = []
-    before = np.zeros((0, 3 * THUMB * THUMB), np.float32)
+    before = np.empty((sum(len(of.names) for of in subjects), 3 * THUMB * THUMB), np.float32)
+    filled = 0
     for subject in subjects:
         worker.beat()
         for attempt in range(settings["tries"]):
@@ -107,14 +108,16 @@ def _settled(
                 missing.append((subject.group, attempt))
                 break
             thumbs = read_thumbs(path)
-            if not len(before) or (before @ thumbs.T).max() < settings["alike"]:
+            if not filled or (before[:filled] @ thumbs.T).max() < settings["alike"]:
                 chosen[subject.group] = attempt
-                before = np.concatenate([before, thumbs])
+                before[filled : filled + len(thumbs)] = thumbs
+                filled += len(thumbs)
                 break
         else:
             raise UserError(
-                f"people.sdxl.tries: {subject.group} looks like somebody before it in all {settings['tries']} "
-                f"attempts; raise people.sdxl.alike ({settings['alike']}), or ask for fewer people"
+                f"people.sdxl.tries: {subject.group} looks like somebody before it in all of "
+                f"{settings['tries']} attempts; raise people.sdxl.alike ({settings['alike']}), or ask for "
+                "fewer people"
             )
     return chosen, missing
 
@@ -168,9 +171,7 @@ class Painter:
         where = {"torch_dtype": dtype, "use_safetensors": True, "local_files_only": True}
         folder = model_folder.where({"name": settings["model"]}, machine)
         half = {"variant": "fp16"} if any(folder.glob("*/*.fp16.safetensors")) else {}
-        self.pipe = AutoPipelineForText2Image.from_pretrained(
-            folder, add_watermarker=False, **where, **half
-        )
+        self.pipe = AutoPipelineForText2Image.from_pretrained(folder, add_watermarker=False, **where, **half)
         if settings["tiny_vae"]:
             decoder = model_folder.where({"name": settings["tiny_vae"]}, machine)
             self.pipe.vae = AutoencoderTiny.from_pretrained(decoder, **where)

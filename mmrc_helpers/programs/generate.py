@@ -18,8 +18,8 @@ PAINTED = "painted"  # what a diffusion model has painted, until it lies in shar
 
 
 def main(folder: Path) -> None:
-    """Fill the stage folder with pictures/, examples.jsonl, facts.jsonl and a card; whole shards, and what was
-    painted, are kept."""
+    """Fill the stage folder with pictures/, examples.jsonl, facts.jsonl and a card; whole shards, and what
+    was painted, are kept."""
     recipe = folders.read_recipe(folder)
     section, machine = recipe["params"]["world"], recipe["machine"]
     world = WORLDS[section["name"]]
@@ -41,16 +41,12 @@ def main(folder: Path) -> None:
     shutil.rmtree(folder / PAINTED, ignore_errors=True)  # last: without it a killed run would paint again
 
 
-def _painted(
-    made: Made, settings: Mapping, machine: Mapping, place: Path
-) -> tuple[dict[str, Picture], str]:
+def _painted(made: Made, settings: Mapping, machine: Mapping, place: Path) -> tuple[dict[str, Picture], str]:
     """Where the pictures are that a diffusion model has painted, by name, and the licence of its weights."""
     from mmrc_helpers.models import painting  # torch, only where something is painted
 
     subjects = list(_subjects(made))
-    tables = painting.paint(
-        [painting.Subject(*subject) for subject in subjects], settings, machine, place
-    )
+    tables = painting.paint([painting.Subject(*subject) for subject in subjects], settings, machine, place)
     found = {
         name: Picture(str(tables[group]), "image", 0, row)
         for group, names, _, _ in subjects

@@ -218,9 +218,9 @@ def keys(run: Run) -> dict[str, str]:
 
 
 def check_models(runs: Iterable[Run]) -> None:
-    """Looks at every downloaded model from which something has yet to be made, before anything is: the files of
-    those that paint, the others' files, then their tokenizer, processor, chat template and layers, which a process of its own loads. Raises one
-    UserError that lists all that is wrong."""
+    """Looks at every downloaded model from which something has yet to be made, before anything is: its files,
+    those of what paints pictures too, then its tokenizer, processor, chat template and layers, which a
+    process of its own loads. Raises one UserError that lists all that is wrong."""
     wanted, runs = {}, list(runs)
     for run in runs:
         if run.params["model"]["source"] == "folder":
@@ -292,7 +292,9 @@ def _painting(stage: Stage) -> Mapping:
 
 def to_paint(run: Run) -> dict[str, Mapping]:
     """The data of a run that a diffusion model has yet to paint: folder → its settings."""
-    wanted = {stage.relative: _painting(stage) for stage in stages_of(run) if not folders.is_complete(stage.folder)}
+    wanted = {
+        stage.relative: _painting(stage) for stage in stages_of(run) if not folders.is_complete(stage.folder)
+    }
     return {folder: settings for folder, settings in wanted.items() if settings}
 
 

@@ -35,8 +35,8 @@ class Made:
 
 @dataclass(frozen=True)
 class Painted:
-    """A picture that a diffusion model paints, in `Made.pictures`. of: the group that it shows, whose pictures
-    share a part of their noise. origin: what the noise follows from, beside the names of group and picture."""
+    """A picture that a diffusion model paints, in `Made.pictures`. of: the group that it shows, whose
+    pictures share a part of their noise. origin: what the noise follows from, beside both their names."""
 
     of: str
     prompt: str

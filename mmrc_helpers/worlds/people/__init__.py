@@ -1,6 +1,6 @@
 """Fictional people with drawn portraits: picture → name is taught, name → picture is asked. *Background*
 people are known to the base model in every cell, *novel* people are learned in the study, *passers-by* have
-no name. With `pictures: sdxl` a diffusion model paints them; with `pictures: folder` they are a user's own."""
+no name. With `pictures: sdxl` a diffusion model paints them, with `pictures: folder` they are a user's."""
 
 import random
 from collections.abc import Iterable, Mapping
@@ -10,13 +10,14 @@ from PIL import Image
 from mmrc_helpers.worlds import Made, World
 from mmrc_helpers.worlds.drops import Noise, noises
 from mmrc_helpers.worlds.people import (
+    album,
     ask,
     cast,
     forms,
     grade,
     own,
-    pairs,
     painted,
+    pairs,
     promises,
     questions,
     teach,
@@ -79,10 +80,10 @@ def words(facts: Mapping, seed: int) -> Iterable[str]:
 
 
 def in_use(facts: Mapping) -> dict:
-    """The facts that its kind of pictures reads. People who were drawn before there was another kind are so
-    the same data as those who are drawn now; what somebody has written and nothing reads is told by `check`."""
-    idle = {name for names in READ.values() for name in names} - set(READ[facts["pictures"]])
-    written = {name for name in ("path", "attributes") if facts[name]}
+    """The facts that its kind of pictures reads, so that people drawn before there was another kind are the
+    same data as those drawn now. What a user has written and nothing reads stays, for `check` to tell."""
+    idle = {name for names in READ.values() for name in names} - set(READ[kind(facts)])
+    written = {name for name in ("path", "attributes") if facts.get(name)}
     return {name: value for name, value in facts.items() if name not in idle - written}
 
 
@@ -110,7 +111,7 @@ WORLD = World(
     alternatives=ask.alternatives,
     twin=ask.twin,
     sentences=words,
-    files=lambda facts: own.files_of(facts) if kind(facts) == "folder" else (),
+    files=lambda facts: album.files_of(facts) if kind(facts) == "folder" else (),
     paths=("path",),
     in_use=in_use,
     painting=painting,

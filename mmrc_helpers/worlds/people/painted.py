@@ -1,5 +1,5 @@
 """Portraits that a diffusion model paints: a prompt that names the person's looks, then how this view shows
-them. Whether the model paints what a prompt says is not known here; the attributes of background people tell."""
+them. Whether the model paints what a prompt says is not known here; answers about background people tell."""
 
 import random
 from collections.abc import Iterator, Mapping
@@ -48,4 +48,4 @@ def check(facts: Mapping) -> Iterator[str]:
     if side % TURN:
         yield f"people.sdxl.side: {side} is no multiple of {TURN}"
     if kept > side:
-        yield f"people.image_size: {kept} pixels of a picture that is painted with {side}; raise people.sdxl.side"
+        yield f"people.image_size: {kept} pixels of pictures painted with {side}; raise people.sdxl.side"

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.tasks.example import Example
 from mmrc_helpers.worlds import Data
-from mmrc_helpers.worlds.people import own, painted
+from mmrc_helpers.worlds.people import album, painted
 from mmrc_helpers.worlds.people.forms import BUCKETS
 from mmrc_helpers.worlds.sources.rows import read_table
 
@@ -26,7 +26,9 @@ def promises(data: Data) -> list[tuple[str, int, int]]:
     people = data.facts
     named = [person for person in people if person["name"]]
     titled = [person["descriptor"] for person in named if person["descriptor"]]  # which a user may leave out
-    ours = [person["description"] for person in people if "train_views" not in person]  # a user's may be alike
+    ours = [
+        person["description"] for person in people if "train_views" not in person
+    ]  # a user's may be alike
     train, test = ([e for e in data.examples if e.split == split] for split in ("train", "test"))
     return [
         ("people with a name of their own", len({p["name"] for p in named}), len(named)),
@@ -40,12 +42,12 @@ def promises(data: Data) -> list[tuple[str, int, int]]:
 
 
 def size(facts: Mapping) -> int:
-    """Bytes: pictures as large as raw RGB, twice if they are painted; 20 kB of questions per person and scene;
-    5 kB per text scene."""
+    """Bytes: pictures as large as raw RGB, twice if they are painted; 20 kB of questions per person and
+    scene; 5 kB per text scene."""
     people, views = facts["background"] + facts["novel"], facts["train_views"] + facts["test_views"]
     pictures = people * views + facts["passers_by"]
     if kind(facts) == "folder":
-        rows = sum(len(read_table(file, None).rows) for file in own.tables(facts))
+        rows = sum(len(read_table(file, None).rows) for file in album.tables(facts))
         people, pictures = min(people, rows), min(pictures, rows)
     shown = pictures * (3 * facts["image_size"] ** 2 + BLOCK) * (2 if kind(facts) == "sdxl" else 1)
     scenes = 5_000 * (facts["text_scenes"] + facts["passers_by"])
@@ -69,7 +71,7 @@ def _of_pictures(facts: Mapping) -> Iterator[str]:
     """What is wrong with where pictures and names come from. A user's table is read when data are made."""
     if kind(facts) == "folder":
         try:
-            own.tables(facts)
+            album.tables(facts)
         except UserError as error:
             yield str(error)
         if not NOUN.fullmatch(facts["noun"]):

@@ -26,9 +26,7 @@ from mmrc_helpers.worlds.people.forms import BUCKETS, VERDICTS, bucket, example
 QUESTIONS = 6  # asked about one set of choices in training
 
 
-def examples(
-    people: Sequence[Person], facts: Mapping, seed: int, terms: Terms = DRAWN
-) -> Iterator[Example]:
+def examples(people: Sequence[Person], facts: Mapping, seed: int, terms: Terms = DRAWN) -> Iterator[Example]:
     """Every question of the world, training and test, scene by scene."""
     scene_seed = {"background": "any", "passerby": "any", "novel": str(seed)}
     for split in ("train", "test"):
@@ -177,7 +175,9 @@ class _Scenes:
         """A name, no picture: what the named person looks like."""
         rng = self.rng(f"recall {number}")
         for topic in self._topics(rng):
-            asking = self.phrase(rng, "recall", topic=self.terms.topics[topic], name=called(self.person, self.facts))
+            asking = self.phrase(
+                rng, "recall", topic=self.terms.topics[topic], name=called(self.person, self.facts)
+            )
             asked = {"direction": "reverse", "question": asking, **self._values(rng, topic)}
             yield self.make(f"recall{number}", topic, format="free", **asked)
 
@@ -186,7 +186,10 @@ class _Scenes:
         rng = self.rng(f"caption {number}")
         images = (rng.choice(image_names(self.person, self.split, self.facts)),)
         for topic in self._topics(rng):
-            asked = {"question": self.phrase(rng, "caption", topic=self.terms.topics[topic]), **self._values(rng, topic)}
+            asked = {
+                "question": self.phrase(rng, "caption", topic=self.terms.topics[topic]),
+                **self._values(rng, topic),
+            }
             asked |= {"topic": "attribute", "direction": "forward", "images": images}
             yield self.make(f"caption{number}", topic, format="free", **asked)
 

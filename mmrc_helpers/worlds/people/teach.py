@@ -12,6 +12,8 @@ from mmrc_helpers.tasks.rows import Chat
 from mmrc_helpers.worlds import Data
 from mmrc_helpers.worlds.people.forms import bucket
 
+LOOKS = ("recall", "caption", "attribute")  # kinds of rows about what somebody looks like
+
 
 def teach(data: Data, teach: Mapping, seed: int) -> Iterator[Chat]:
     """Conversations in training order, without end. A share `teach.replay` repeats background tasks by the
@@ -23,12 +25,12 @@ def teach(data: Data, teach: Mapping, seed: int) -> Iterator[Chat]:
         yield Chat(replaced(turns, sentences) if in_words else turns, tuple(asked), replayed=again)
 
 
-def lessons(
-    data: Data, teach: Mapping, rng: random.Random
-) -> Iterator[tuple[list[Example], bool, bool]]:
+def lessons(data: Data, teach: Mapping, rng: random.Random) -> Iterator[tuple[list[Example], bool, bool]]:
     """(questions of one scene, whether they repeat what was known, whether pictures are put into words),
     without end."""
     novel = _novel_scenes(data, teach)
+    if not any(person["attributes"] for person in data.facts):  # a user's, who have none
+        teach = {**teach, "replay_mix": {k: w for k, w in teach["replay_mix"].items() if k not in LOOKS}}
     weights, sources = _replay_sources(data.examples, teach)
     if teach["replay"] < 1 and not novel:
         raise UserError(

@@ -1,5 +1,5 @@
-"""A user's tables become rows: parquet, Arrow, JSON lines, a JSON list or CSV. Nothing here knows what the columns
-mean; a table keeps what is wrong with its rows, so that all of it can be told at once."""
+"""A user's tables become rows: parquet, Arrow, JSON lines, a JSON list or CSV. Nothing here knows what the
+columns mean; a table keeps what is wrong with its rows, so that all of it can be told at once."""
 
 import csv
 import json
@@ -38,8 +38,8 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """A row of a table. number: from 1; the line's, of JSON lines and of CSV. values: by column; a picture that the
-    table holds stands there as a Seen."""
+    """A row of a table. number: from 1; the line's, of JSON lines and of CSV. values: by column; a picture
+    that the table holds stands there as a Seen."""
 
     table: Table
     number: int
