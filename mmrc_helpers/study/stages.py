@@ -3,7 +3,6 @@
 A stage that is complete never needs its inputs, so a model can be shipped without the data it was trained on.
 """
 
-import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -78,7 +77,7 @@ def sums_of_files(runs: Iterable[Run]) -> dict[str, str]:
 
 
 def _sums_of(section: Mapping) -> dict[str, str]:
-    return {str(path): _sum(path, path.stat()) for path in _files_of(section)}
+    return {str(path): _sum(path, _state(path)) for path in _files_of(section)}
 
 
 def _files_of(section: Mapping) -> list[Path]:
@@ -90,8 +89,13 @@ def _files_of(section: Mapping) -> list[Path]:
     return found
 
 
-@lru_cache(maxsize=1024)
-def _sum(path: Path, state: os.stat_result) -> str:
+def _state(path: Path) -> tuple[int, int]:
+    """What differs when a file does; two `os.stat_result` are equal within a second."""
+    return path.stat().st_mtime_ns, path.stat().st_size
+
+
+@lru_cache(maxsize=1 << 16)  # a user's pictures, each asked for with every stage of every run
+def _sum(path: Path, state: tuple[int, int]) -> str:
     """SHA-256 of a file in this state."""
     return disk.checksum(path)
 

@@ -195,7 +195,8 @@ class _Scenes:
 
     def _topics(self, rng: random.Random) -> list[str]:
         """The attributes asked about: all that show in training, one in tests."""
-        return rng.sample(self.person.topics, len(self.person.topics) if self.split == "train" else 1)
+        shown = len(self.person.topics)
+        return rng.sample(self.person.topics, shown if self.split == "train" else min(1, shown))
 
     def _values(self, rng: random.Random, topic: str) -> dict:
         """The right value among wrong ones."""
