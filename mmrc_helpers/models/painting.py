@@ -168,7 +168,7 @@ class Painter:
         if self.device.type == "cuda":
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
         dtype = torch.float16 if self.device.type == "cuda" else torch.float32
-        where = {"torch_dtype": dtype, "use_safetensors": True, "local_files_only": True}
+        where = {"dtype": dtype, "use_safetensors": True, "local_files_only": True}
         folder = model_folder.where({"name": settings["model"]}, machine)
         half = {"variant": "fp16"} if any(folder.glob("*/*.fp16.safetensors")) else {}
         self.pipe = AutoPipelineForText2Image.from_pretrained(folder, add_watermarker=False, **where, **half)

@@ -1,4 +1,4 @@
-"""A user's own people or things: one table makes the same questions as drawn people have, and whatever is wrong
+"""A user's own people or things: a table makes the same questions as drawn people have, and whatever is wrong
 with it ends in one message."""
 
 import csv
@@ -36,8 +36,10 @@ NAMES = [
     "Malva",
     "Silene",
 ]
-SMALL = {"pictures": "folder", "path": "people.csv", "background": 2, "options": 2, "test_views": 1, "image_size": 16,
-         "train_views": 3, "train_scenes": 1, "text_scenes": 4}  # fmt: skip
+SMALL = {
+    **{"pictures": "folder", "path": "people.csv", "background": 2, "options": 2, "test_views": 1},
+    **{"image_size": 16, "train_views": 3, "train_scenes": 1, "text_scenes": 4},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -252,59 +254,140 @@ def text(name: str, content: bytes) -> str:
 # what is written → facts, and what is said; line 2 is the first row
 BROKEN = {
     "no path": (lambda: None, {"path": ""}, ["people.path: is empty; write the path of your table"]),
-    "no file": (lambda: None, {"path": "none.csv"}, ["people.path: none.csv is not there; write the path of a file"]),
-    "a spreadsheet": (lambda: text("p.xlsx", b"PK"), {"path": "p.xlsx"}, ["p.xlsx is no table; expected .csv"]),
+    "no file": (
+        lambda: None,
+        {"path": "none.csv"},
+        ["people.path: none.csv is not there; write the path of a file"],
+    ),
+    "a spreadsheet": (
+        lambda: text("p.xlsx", b"PK"),
+        {"path": "p.xlsx"},
+        ["p.xlsx is no table; expected .csv"],
+    ),
     "no column of names": (
-        lambda: write([{"image": "a.png", "label": "Ann"}]), {}, ["people.csv: no column name; it has image, label"]),
+        lambda: write([{"image": "a.png", "label": "Ann"}]),
+        {},
+        ["people.csv: no column name; it has image, label"],
+    ),
     "no column of pictures": (
-        lambda: write([{"photo": "a.png", "name": "Ann"}]), {}, ["no column with pictures (image or picture or"]),
+        lambda: write([{"photo": "a.png", "name": "Ann"}]),
+        {},
+        ["no column with pictures (image or picture or"],
+    ),
     "missing and broken pictures": (
-        lambda: write([*change(0, image="gone.png"), {"image": cut_off("cut.png"), "name": "Iris", "colour": "blue"},
-                       {"image": text("t.png", b"text"), "name": "Iris", "colour": "blue"}]),
-        {}, ["3 problems:", "people.csv, row 2: gone.png is not there", "row 35: cut.png cannot be read",
-             "row 36: t.png cannot be read (of no known format)"]),
+        lambda: write(
+            [
+                *change(0, image="gone.png"),
+                {"image": cut_off("cut.png"), "name": "Iris", "colour": "blue"},
+                {"image": text("t.png", b"text"), "name": "Iris", "colour": "blue"},
+            ]
+        ),
+        {},
+        [
+            "3 problems:",
+            "people.csv, row 2: gone.png is not there",
+            "row 35: cut.png cannot be read",
+            "row 36: t.png cannot be read (of no known format)",
+        ],
+    ),
     "a picture of the network": (
-        lambda: write(change(3, image="https://a.org/b.png")), {}, ["row 5: https://a.org/b.png is no file; save"]),
+        lambda: write(change(3, image="https://a.org/b.png")),
+        {},
+        ["row 5: https://a.org/b.png is no file; save"],
+    ),
     "no name": (lambda: write(change(4, name=" ")), {}, ["row 6: name is missing"]),
-    "a name like a sentence": (lambda: write(change(1, name="Dr. No.")), {}, ["row 3: the name Dr. No. ends in a full"]),
+    "a name like a sentence": (
+        lambda: write(change(1, name="Dr. No.")),
+        {},
+        ["row 3: the name Dr. No. ends in a full"],
+    ),
     "one picture, two names": (
-        lambda: write(change(5, image="0-0.png")), {},
-        ["one picture has 2 names: Rosa canina (people.csv, row 2), Iris (people.csv, row 7)"]),
+        lambda: write(change(5, image="0-0.png")),
+        {},
+        ["one picture has 2 names: Rosa canina (people.csv, row 2), Iris (people.csv, row 7)"],
+    ),
     "two values": (
-        lambda: write(change(1, colour="green")), {"attributes": ["colour"]},
-        ["row 3: colour of Rosa canina is 'green', but 'red' in people.csv, row 2"]),
+        lambda: write(change(1, colour="green")),
+        {"attributes": ["colour"]},
+        ["row 3: colour of Rosa canina is 'green', but 'red' in people.csv, row 2"],
+    ),
     "no such attribute": (
-        lambda: write(rows()), {"attributes": ["color"]}, ["people.attributes: no column color; did you mean colour?"]),
+        lambda: write(rows()),
+        {"attributes": ["color"]},
+        ["people.attributes: no column color; did you mean colour?"],
+    ),
     "too few pictures": (
-        lambda: write(rows(2)), {"test_views": 2},
-        ["make 3 different pictures at least, but 7 have fewer: Iris (2), Étoile d'or (2)", "lower people.test_views"]),
-    "too few for validation": (lambda: write(rows(2)), {"tests": "validation"}, ["make 3 different pictures"]),
+        lambda: write(rows(2)),
+        {"test_views": 2},
+        [
+            "make 3 different pictures at least, but 7 have fewer: Iris (2), Étoile d'or (2)",
+            "lower people.test_views",
+        ],
+    ),
+    "too few for validation": (
+        lambda: write(rows(2)),
+        {"tests": "validation"},
+        ["make 3 different pictures"],
+    ),
     "too few people": (
-        lambda: write(rows()), {"options": 4, "background": 0},
-        ["choices among 4 need 16 novel ones, which stand in 4 groups that never mix; there are 10"]),
-    "nobody novel": (lambda: write(rows()), {"background": 100}, ["people.background: 100 takes all 10, and none"]),
+        lambda: write(rows()),
+        {"options": 4, "background": 0},
+        ["choices among 4 need 16 novel ones, which stand in 4 groups that never mix; there are 10"],
+    ),
+    "nobody novel": (
+        lambda: write(rows()),
+        {"background": 100},
+        ["people.background: 100 takes all 10, and none"],
+    ),
     "another population": (
-        lambda: write(rows(population="new")), {}, ["population is 'new'; it is novel or background"]),
+        lambda: write(rows(population="new")),
+        {},
+        ["population is 'new'; it is novel or background"],
+    ),
     "populations half said": (
-        lambda: write(change(0, population="novel")[:1] + [{**r, "population": ""} for r in rows()[1:]]), {},
-        ["the column population says nothing of 9: Iris,"]),
+        lambda: write(change(0, population="novel")[:1] + [{**r, "population": ""} for r in rows()[1:]]),
+        {},
+        ["the column population says nothing of 9: Iris,"],
+    ),
     "no descriptors": (
-        lambda: write(rows()), {"label": "descriptor"}, ["people.label: descriptor, but 10 have none: Rosa canina,"]),
-    "shared descriptors": (lambda: write(rows(descriptor="the rose")), {}, ["share the descriptor 'the rose'"]),
+        lambda: write(rows()),
+        {"label": "descriptor"},
+        ["people.label: descriptor, but 10 have none: Rosa canina,"],
+    ),
+    "shared descriptors": (
+        lambda: write(rows(descriptor="the rose")),
+        {},
+        ["share the descriptor 'the rose'"],
+    ),
     "spellings": (
-        lambda: write([*rows(), {"image": picture("x.png", (9, 99)), "name": "rosa Canina", "colour": "red"}]), {},
-        ["one name in several spellings? Rosa canina, rosa Canina"]),
+        lambda: write(
+            [*rows(), {"image": picture("x.png", (9, 99)), "name": "rosa Canina", "colour": "red"}]
+        ),
+        {},
+        ["one name in several spellings? Rosa canina, rosa Canina"],
+    ),
     "a comma too many": (
-        lambda: text("people.csv", b"image,name\na.png,Ann, the curator\n"), {},
-        ["row 2: 3 fields, but 2 columns; put a text that holds a comma in quotes"]),
+        lambda: text("people.csv", b"image,name\na.png,Ann, the curator\n"),
+        {},
+        ["row 2: 3 fields, but 2 columns; put a text that holds a comma in quotes"],
+    ),
     "another encoding": (
-        lambda: text("people.csv", "image,name\na.png,Zoë\n".encode("cp1252")), {},
-        ["not UTF-8 text", "save it as CSV UTF-8"]),
+        lambda: text("people.csv", "image,name\na.png,Zoë\n".encode("cp1252")),
+        {},
+        ["not UTF-8 text", "save it as CSV UTF-8"],
+    ),
     "an empty table": (lambda: text("people.csv", b""), {}, ["people.csv: holds no rows"]),
     "a pointer": (
-        lambda: text("people.csv", b"version https://git-lfs.github.com/spec/v1\n"), {}, ["a Git LFS pointer"]),
-    "cut-off lines": (lambda: text("p.jsonl", b'{"image": "a.png",'), {"path": "p.jsonl"}, ["row 1: not JSON"]),
-}  # fmt: skip
+        lambda: text("people.csv", b"version https://git-lfs.github.com/spec/v1\n"),
+        {},
+        ["a Git LFS pointer"],
+    ),
+    "cut-off lines": (
+        lambda: text("p.jsonl", b'{"image": "a.png",'),
+        {"path": "p.jsonl"},
+        ["row 1: not JSON"],
+    ),
+}
 
 
 @pytest.mark.parametrize("case", BROKEN)
