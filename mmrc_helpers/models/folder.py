@@ -187,6 +187,9 @@ def _no_painter(name: str, folder: Path, known: str) -> str:
 
 def _part(folder: Path) -> Iterator[str]:
     """What is wrong with one part of a pipeline: its weights, in any precision."""
+    if not folder.is_dir():
+        yield f"{show(folder)} is missing; {WHOLE}"
+        return
     weights = sorted(folder.glob("*.safetensors"))
     for path in weights:
         yield from _file_of_weights(path, set(), [path.name] if _begins(path, POINTER) else [])
