@@ -10,6 +10,7 @@ from mmrc_helpers.store import files
 
 CARD = "README.md"
 SPLITS = ("train", "test")
+NAMED = 8  # files of a user's that a card names
 
 
 def write_data_card(folder: Path, recipe: Mapping, licence: str = "") -> None:
@@ -20,8 +21,9 @@ def write_data_card(folder: Path, recipe: Mapping, licence: str = "") -> None:
     with (folder / "facts.jsonl").open(encoding="utf-8") as lines:
         counted = sum(1 for line in lines if line.strip())
     told = ", ".join(f"{asked[split]:,} for {split}" for split in SPLITS)
+    more = f" and {len(given) - NAMED} more, which recipe.json names" if len(given) > NAMED else ""
     source = (
-        f"They were read from files of a user, whose licence holds: {', '.join(sorted(given))}."
+        f"They were read from files of a user, whose licence holds: {', '.join(sorted(given)[:NAMED])}{more}."
         if given
         else f"They were made by code, with seed {recipe['seed']}."
     )
