@@ -155,6 +155,7 @@ def _begins(path: Path, start: bytes) -> bool:
 # --- what paints pictures ----------------------------------------------------------------------------------
 
 PARTS = ("unet", "vae", "text_encoder", "text_encoder_2")  # of a pipeline that have weights
+BESIDE = ("scheduler", "tokenizer", "tokenizer_2")
 PIPELINE = "StableDiffusionXLPipeline"
 
 
@@ -169,6 +170,8 @@ def painter_problems(settings: Mapping, machine: Mapping) -> list[str]:
         if index and index.get("_class_name") != PIPELINE:
             found.append(f"model.name: {show(folder)} is a {index.get('_class_name')}, no {PIPELINE}")
         found += [f"model.name: {problem}" for part in PARTS for problem in _part(folder / part)]
+        lacking = [folder / part for part in BESIDE if not (folder / part).is_dir()]
+        found += [f"model.name: {show(part)} is missing; {WHOLE}" for part in lacking]
     if settings["tiny_vae"]:
         decoder = where({"name": settings["tiny_vae"]}, machine)
         if not decoder.is_dir():

@@ -24,12 +24,12 @@ def main(folder: Path) -> None:
     section, machine = recipe["params"]["world"], recipe["machine"]
     world = WORLDS[section["name"]]
     made, licence = world.make(section["facts"], recipe["seed"]), ""
-    pictures = dict(made.pictures)
+    pictures = made.pictures
     if settings := world.painting(section["facts"]):
         painted, licence = _painted(made, settings, machine, folder / PAINTED)
         if worker.rank() != 0:
             return
-        pictures |= painted
+        pictures = {**pictures, **painted}
     for note in made.notes:
         worker.warn(note)
     if made.draw is not None:

@@ -239,6 +239,7 @@ WRONG = {
         "model_index.json is missing; download the whole model",
     ),
     "no part": (removed("sdxl-toy/text_encoder_2"), "text_encoder_2 is missing; download the whole model"),
+    "no scheduler": (removed("sdxl-toy/scheduler"), "scheduler is missing; download the whole model"),
     "no config": (removed("sdxl-toy/unet/config.json"), "config.json is missing"),
     "pickled": (pickled, "unet holds only pickled weights, which run code when they are loaded"),
     "cut off": (cut_off, "it was cut off or damaged; download it again"),
