@@ -19,7 +19,7 @@ from mmrc_helpers.study import stages
 from mmrc_helpers.study.parameters import read_known
 from mmrc_helpers.study.runs import PARAMS_FOLDER, load_study
 from mmrc_helpers.tasks.rows import chats_of
-from mmrc_helpers.worlds import Data
+from mmrc_helpers.worlds import INVALID, Data
 from mmrc_helpers.worlds.people import WORLD
 from mmrc_helpers.worlds.people.grade import grade
 
@@ -125,6 +125,8 @@ def test_names_of_any_words_are_graded_strictly():
     assert {e.answer.removeprefix("This is ").removesuffix(".") for e in naming} == set(NAMES)
     for e in naming:
         assert grade(e, e.answer).right and grade(e, e.answer.removeprefix("This is ")).right
+        for other_format in ("Wrong", "B.", "This is A."):
+            assert grade(e, other_format).answer == INVALID
         for wrong in ("", "This is", f"{e.answer} Or not.", f"{e.answer}\nYes", "a b c d e f g h i"):
             assert not grade(e, wrong).right
 

@@ -3,7 +3,7 @@ letters ("The correct…" into C), which alone yields chance accuracy in a choic
 
 import re
 
-from mmrc_helpers.tasks.example import Example, answer_of
+from mmrc_helpers.tasks.example import LETTERS, Example, answer_of
 from mmrc_helpers.tasks.parsing import letter, verdict
 from mmrc_helpers.worlds import INVALID, Grade
 from mmrc_helpers.worlds.people.forms import VERDICTS
@@ -35,7 +35,13 @@ def parse(example: Example, text: str) -> str:
         return verdict(text, VERDICTS) or INVALID
     names = facets["direction"] == "forward" and facets["topic"] == "identity"
     if example.truth.get("any_words"):
-        match = _ANY.fullmatch(text)
-    else:
-        match = (_NAME if names else _WORDS).fullmatch(text)
+        return _any(text, example.answer)
+    match = (_NAME if names else _WORDS).fullmatch(text)
     return match.group(1) if match else INVALID
+
+
+def _any(text: str, answer: str) -> str:
+    """A few words of any kind, but no letter and no verdict: those belong to another format, unless the right
+    answer is one."""
+    said, right = (match.group(1) if (match := _ANY.fullmatch(of)) else "" for of in (text, answer))
+    return said if said and (said == right or said not in (*VERDICTS, *LETTERS)) else INVALID
