@@ -20,6 +20,7 @@ from mmrc_helpers.tasks.example import answer_of, example_line, user_turn
 from mmrc_helpers.worlds import Data
 from mmrc_helpers.worlds.scenes import WORLD, measuring
 from mmrc_helpers.worlds.scenes.drawing import COLOURS, Plan, draw
+from mmrc_helpers.worlds.scenes.questions import examples
 from mmrc_helpers.worlds.scenes.relations import CONVERSES, OPTIONS, PHRASES
 from mmrc_helpers.worlds.scenes.scene import scenes
 
@@ -149,6 +150,45 @@ def test_the_other_answers_of_a_question_are_wrong(data):
         for place in range(len(example.options)):
             said = answer_of(replace(example, gold=place, answer=example.options[place]))
             assert WORLD.grade(example, said).right == (place == example.gold)
+
+
+def test_where_a_thing_is_said_to_be_its_pixels_are_and_what_is_there_is_that_thing(drawn):
+    shots = {shot.picture: shot for scene in drawn for shot in scene.shots}
+    asked = [e for s in drawn for e in examples(s, FACTS) if e.facets["task"] == "location"]
+    pairs = {(e.scene, e.id.rsplit("-", 1)[1]): {} for e in asked}
+    for e in asked:
+        pairs[(e.scene, e.id.rsplit("-", 1)[1])][e.facets["direction"]] = e
+    for pair in list(pairs.values())[::9]:
+        column, row = map(int, pair["forward"].answer.split())
+        shot, look = shots[pair["forward"].scene], tuple(pair["reverse"].answer.split())
+        (thing,) = (thing for thing in shot.plan.things if thing.look == look)
+        assert ((column - 1) / 8 <= thing.x < column / 8) and ((row - 1) / 8 <= thing.y < row / 8)
+        assert f"the {' '.join(look)}" in user_turn(pair["forward"])[-1][1].lower()
+        assert re.findall(r"\d", user_turn(pair["reverse"])[-1][1]) in (
+            [str(column), str(row)],
+            [str(row), str(column)],
+        )
+    assert len(pairs) > 500
+
+
+def test_places_are_taught_and_contrasted_where_they_are_named(data):
+    chats = taught(data, replay=0.5, tasks=["relation"], replay_tasks=["location"])
+    assert {e.facets["task"] for c in chats if c.replayed for e in c.examples} == {"location"}
+    assert {e.facets["task"] for c in chats if not c.replayed for e in c.examples} == {"relation"}
+    teach = {**PARAMS["teach"], "tasks": ["location"], "directions": ["forward", "reverse"]}
+    for contrast in ("answer", "context"):
+        for pair in islice(WORLD.pairs(data, teach, 0, contrast), 100):
+            example = pair.chosen.examples[0]
+            said = WORLD.grade(example, pair.rejected.turns[-1][1][0][1])
+            assert said.right == (contrast == "context")
+    drawn_at = {e.scene: set() for e in data.examples}
+    for e in data.examples:
+        if e.facets["task"] == "location":
+            drawn_at[e.scene].add((e.facets["direction"], user_turn(e)[-1][1].lower(), e.answer))
+    for e in data.examples:
+        if e.facets["task"] == "location":
+            said = (e.facets["direction"], user_turn(e)[-1][1].lower(), e.answer)
+            assert said not in drawn_at[e.truth["twin"]]
 
 
 def test_no_letter_stands_for_a_relation(data):

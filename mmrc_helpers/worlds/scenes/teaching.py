@@ -1,7 +1,7 @@
 """How scenes are taught, contrasted and asked: streams of conversations and pairs in training, and the test
 questions of an evaluation.
 
-What `teach` names is taught on novel scenes; *replay* repeats every task in both directions on background
+What `teach` names is taught on novel scenes; *replay* repeats tasks in both directions on background
 scenes, whose shapes are others. So a direction that is not taught is never seen with the tested shapes.
 """
 
@@ -24,8 +24,8 @@ Buckets = Mapping[str, Mapping[str, Sequence[Example]]]  # task → relation →
 def teach(data: Data, teach: Mapping, seed: int) -> Iterator[Chat]:
     """Conversations without end: tasks alike often, within a task the relations, within those the questions.
 
-    teach: tasks, directions, formats, relations (none named: all), replay (share of rows), turns, shuffle
-    (each picture or its twin at random), blind (the truth hidden from rewards).
+    teach: tasks, directions, formats, relations (none named: all), replay (share of rows), replay_tasks,
+    turns, shuffle (each picture or its twin at random), blind (the truth hidden from rewards).
     Raises UserError if the data holds nothing of what is to be taught.
     """
     by_scene = defaultdict(list)
@@ -86,10 +86,10 @@ def _sources(data: Data, teach: Mapping) -> tuple[Buckets, Buckets]:
         sections = listed(f"train.teach.{key}" for key in ("tasks", "directions", "formats", "relations"))
         raise UserError(f"scenes: the {len(novel)} novel training questions hold none of {sections}; "
                         "widen them, raise scenes.novel, or set train.teach.replay to 1.0")  # fmt: skip
+    background = [example for example in background if example.facets["task"] in teach["replay_tasks"]]
     if teach["replay"] > 0 and not background:
-        raise UserError(
-            "train.teach.replay: there are no background scenes; set it to 0.0 or raise scenes.background"
-        )
+        raise UserError("train.teach.replay: there are no background scenes of train.teach.replay_tasks; set "
+                        "it to 0.0, name other tasks or raise scenes.background")  # fmt: skip
     return _bucketed(taught), _bucketed(background)
 
 
@@ -97,7 +97,7 @@ def _is_named(example: Example, section: Mapping) -> bool:
     """Whether a section names the task, direction, format and relation of an example."""
     facets = example.facets
     named = facets["task"] in section["tasks"] and facets["direction"] in section["directions"]
-    in_format = facets["task"] == "statement" or facets["format"] in section["formats"]
+    in_format = facets["task"] in ("statement", "location") or facets["format"] in section["formats"]
     return named and in_format and (not section["relations"] or facets["relation"] in section["relations"])
 
 
