@@ -20,7 +20,7 @@ from mmrc_helpers.tasks.example import answer_of, example_line, user_turn
 from mmrc_helpers.worlds import Data
 from mmrc_helpers.worlds.scenes import WORLD, measuring
 from mmrc_helpers.worlds.scenes.drawing import COLOURS, Plan, draw
-from mmrc_helpers.worlds.scenes.questions import examples
+from mmrc_helpers.worlds.scenes.questions import CELLS, examples
 from mmrc_helpers.worlds.scenes.relations import CONVERSES, OPTIONS, PHRASES
 from mmrc_helpers.worlds.scenes.scene import scenes
 
@@ -162,7 +162,9 @@ def test_where_a_thing_is_said_to_be_its_pixels_are_and_what_is_there_is_that_th
         column, row = map(int, pair["forward"].answer.split())
         shot, look = shots[pair["forward"].scene], tuple(pair["reverse"].answer.split())
         (thing,) = (thing for thing in shot.plan.things if thing.look == look)
-        assert ((column - 1) / 8 <= thing.x < column / 8) and ((row - 1) / 8 <= thing.y < row / 8)
+        assert ((column - 1) / CELLS <= thing.x < column / CELLS) and (
+            (row - 1) / CELLS <= thing.y < row / CELLS
+        )
         assert f"the {' '.join(look)}" in user_turn(pair["forward"])[-1][1].lower()
         assert re.findall(r"\d", user_turn(pair["reverse"])[-1][1]) in (
             [str(column), str(row)],
@@ -282,10 +284,16 @@ def test_tasks_and_relations_are_taught_as_often_as_each_other(data):
     assert max(counts.values()) < 1.25 * min(counts.values()) and len(counts) == 4
 
 
-def test_turns_are_about_one_picture(data):
-    for chat in taught(data, count=50, turns=3, directions=["forward", "reverse"]):
-        assert len(chat.examples) == 3 and len({example.scene for example in chat.examples}) == 1
+def test_turns_are_about_one_picture_and_none_follows_from_another(data):
+    chats = taught(
+        data, turns=3, tasks=["relation", "statement", "location"], directions=["forward", "reverse"]
+    )
+    for chat in chats:
+        assert len({example.scene for example in chat.examples}) == 1
         assert sum(kind == "image" for _, parts in chat.turns for kind, _ in parts) == 1
+        told = [example.truth.get("thing", "relation") for example in chat.examples]
+        assert len(set(told)) == len(told) <= 3
+    assert sum(len(chat.examples) == 3 for chat in chats) > 100
 
 
 def test_under_shuffle_half_of_the_pictures_are_the_other_one(data):

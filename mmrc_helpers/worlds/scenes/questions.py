@@ -16,7 +16,7 @@ from mmrc_helpers.worlds.scenes.relations import COMPARISONS, PHRASES, options
 from mmrc_helpers.worlds.scenes.scene import POPULATIONS, SHAPES, Scene, Shot
 
 DIRECTIONS = ("forward", "reverse")
-CELLS = 8  # columns and rows by which it is said where a thing is, counted from the top left
+CELLS = 4  # columns and rows by which it is said where a thing is, counted from the top left
 WORDED = ("seen", "unseen")
 VERDICTS = ("True", "False")
 WORDINGS = {
@@ -181,7 +181,7 @@ def _locations(scene: Scene, shot: Shot, wording: str) -> Iterator[Example]:
         for direction, every in zip(DIRECTIONS, (places, names), strict=True):
             facets = {"task": "location", "direction": direction, "relation": "place", "format": "free"}
             text = _worded(rng, f"location/{direction}", wording, **values)
-            asked = {"options": every, "gold": number, "answer": every[number], "truth": {}}
+            asked = {"options": every, "gold": number, "answer": every[number], "truth": {"thing": number}}
             example = _example(scene, shot, {**facets, "wording": wording}, text, **asked)
             yield replace(example, id=f"{example.id}-{number}")
 

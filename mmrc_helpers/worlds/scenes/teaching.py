@@ -35,13 +35,22 @@ def teach(data: Data, teach: Mapping, seed: int) -> Iterator[Chat]:
             by_scene[(example.scene, example.facets["population"])].append(example)
     for index, (example, again) in enumerate(_drawn(taught, replayed, teach, seed)):
         rng = random.Random(f"{seed}/turns/{index}")
-        beside = [e for e in by_scene[(example.scene, example.facets["population"])] if e is not example]
-        asked = [example, *rng.sample(beside, min(teach["turns"] - 1, len(beside)))]
+        beside = by_scene[(example.scene, example.facets["population"])]
+        asked = _independent([example, *rng.sample(beside, len(beside))])[: teach["turns"]]
         if teach["shuffle"] and not again and rng.random() < 0.5:
             asked = [on_twin(one) for one in asked]
         if teach["blind"] and not again:
             asked = [replace(one, truth={**one.truth, "blind": True}) for one in asked]
         yield Chat(conversation(asked), tuple(asked), again)
+
+
+def _independent(examples: Iterable[Example]) -> list[Example]:
+    """The first of those whose answers follow from each other: a relation, asked from either side, in any
+    format, and where a thing is and what is there. Answers that can be read off earlier ones teach to copy."""
+    told = {}
+    for example in examples:
+        told.setdefault(example.truth.get("thing", "relation"), example)
+    return list(told.values())
 
 
 def pairs(data: Data, teach: Mapping, seed: int, contrast: str) -> Iterator[Pair]:
