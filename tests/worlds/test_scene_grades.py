@@ -33,6 +33,7 @@ TRUE = asked("True", ("True", "False"), "judge", "statement")
 FALSE = asked("False", ("True", "False"), "judge", "statement")
 PLACE = asked("3 5", ("3 5", "6 5"), task="location", direction="forward")
 THING = asked("red star", ("red star", "blue moon"), task="location", direction="reverse")
+LIST = asked("red star 1 2, blue moon 3 4", ("red star 1 2, blue moon 3 4",), task="listing")
 
 # question, answer, right, exact, relation or near, format
 ANSWERS = [
@@ -141,6 +142,14 @@ ANSWERS = [
     (THING, "blue moon", False, 0, 0, 1),
     (THING, "red star or blue moon", False, 0, 0, 0.5),
     (THING, "star", False, 0, 0, 0),
+    (LIST, "red star 1 2, blue moon 3 4", True, 1, 1, 1),
+    (LIST, "Red star 1 2, blue moon 3 4.", True, 1, 1, 1),
+    (LIST, "red star 1 2, blue moon 3 3", False, 0, 0.5, 1),
+    (LIST, "blue moon 3 4, red star 1 2", False, 0, 0, 1),
+    (LIST, "red star 1 2", False, 0, 0.5, 1),
+    (LIST, "red star 1 2, blue moon 3 4, red moon 4 4", False, 0, 2 / 3, 1),
+    (LIST, "red star, blue moon", False, 0, 0, 0),
+    (LIST, "", False, 0, 0, 0),
     (THING, "not a red star", False, 0, 0, 0),
 ]  # fmt: skip
 
@@ -148,7 +157,7 @@ ANSWERS = [
 @pytest.mark.parametrize("example, text, right, exact, worth, form", ANSWERS)
 def test_an_answer_is_worth(example, text, right, exact, worth, form):
     grade = WORLD.grade(example, text)
-    part = "near" if example.facets["task"] in ("counting", "location") else "relation"
+    part = "near" if example.facets["task"] in ("counting", "location", "listing") else "relation"
     assert (grade.right, grade.parts) == (right, {"exact": exact, part: pytest.approx(worth), "format": form})
 
 

@@ -173,11 +173,21 @@ def test_where_a_thing_is_said_to_be_its_pixels_are_and_what_is_there_is_that_th
     assert len(pairs) > 500
 
 
+def test_a_list_names_every_thing_from_left_to_right(drawn):
+    for scene in drawn:
+        shots = {shot.picture: shot for shot in scene.shots}
+        for example in (e for e in examples(scene, FACTS) if e.facets["task"] == "listing"):
+            things = sorted(shots[example.scene].plan.things, key=lambda thing: thing.x)
+            told = [item.split() for item in example.answer.split(", ")]
+            assert [tuple(words[:2]) for words in told] == [thing.look for thing in things]
+            assert [int(words[2]) for words in told] == [1 + int(thing.x * CELLS) for thing in things]
+
+
 def test_places_are_taught_and_contrasted_where_they_are_named(data):
     chats = taught(data, replay=0.5, tasks=["relation"], replay_tasks=["location"])
     assert {e.facets["task"] for c in chats if c.replayed for e in c.examples} == {"location"}
     assert {e.facets["task"] for c in chats if not c.replayed for e in c.examples} == {"relation"}
-    teach = {**PARAMS["teach"], "tasks": ["location"], "directions": ["forward", "reverse"]}
+    teach = {**PARAMS["teach"], "tasks": ["location", "listing"], "directions": ["forward", "reverse"]}
     for contrast in ("answer", "context"):
         for pair in islice(WORLD.pairs(data, teach, 0, contrast), 100):
             example = pair.chosen.examples[0]
@@ -185,10 +195,10 @@ def test_places_are_taught_and_contrasted_where_they_are_named(data):
             assert said.right == (contrast == "context")
     drawn_at = {e.scene: set() for e in data.examples}
     for e in data.examples:
-        if e.facets["task"] == "location":
+        if e.facets["task"] in ("location", "listing"):
             drawn_at[e.scene].add((e.facets["direction"], user_turn(e)[-1][1].lower(), e.answer))
     for e in data.examples:
-        if e.facets["task"] == "location":
+        if e.facets["task"] in ("location", "listing"):
             said = (e.facets["direction"], user_turn(e)[-1][1].lower(), e.answer)
             assert said not in drawn_at[e.truth["twin"]]
 
@@ -285,15 +295,13 @@ def test_tasks_and_relations_are_taught_as_often_as_each_other(data):
 
 
 def test_turns_are_about_one_picture_and_none_follows_from_another(data):
-    chats = taught(
-        data, turns=3, tasks=["relation", "statement", "location"], directions=["forward", "reverse"]
-    )
+    chats = taught(data, turns=3, tasks=["relation", "location"], directions=["forward", "reverse"])
     for chat in chats:
         assert len({example.scene for example in chat.examples}) == 1
         assert sum(kind == "image" for _, parts in chat.turns for kind, _ in parts) == 1
-        told = [example.truth.get("thing", "relation") for example in chat.examples]
-        assert len(set(told)) == len(told) <= 3
-    assert sum(len(chat.examples) == 3 for chat in chats) > 100
+        things = [example.truth.get("thing") for example in chat.examples]
+        assert things == [None] or len(set(things)) == len(things) <= 3
+    assert sum(len(chat.examples) == 3 for chat in chats) > 50
 
 
 def test_under_shuffle_half_of_the_pictures_are_the_other_one(data):

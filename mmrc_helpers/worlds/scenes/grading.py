@@ -17,6 +17,7 @@ from mmrc_helpers.worlds.scenes.relations import CONVERSES, PHRASES, claimed, cr
 from mmrc_helpers.worlds.scenes.scene import SHAPES
 
 _LOOKS = {(colour, shape) for colour in COLOURS for shapes in SHAPES.values() for shape in shapes}
+_LIST = re.compile(r"[a-z]+ [a-z]+ \d \d(, [a-z]+ [a-z]+ \d \d)*")
 LONGEST = 25  # words of an answer; a longer one is none to a question for a word
 
 
@@ -27,8 +28,9 @@ def grade(example: Example, text: str) -> Grade:
     those asked between, a number, True or False, a letter, column and row, colour and shape; a full stop is
     allowed), ½ if something is claimed in other words, else 0. `relation` is `credit` of the claimed
     relations (of a verdict: 1 or 0). `near` of a count halves with each unit it is off, up to three, of a
-    place with each cell; of a thing it is the share of colour and shape that is right. If the example is
-    blind to its truth, the parts are those of a reward that compares with an empty text: the null of GRPO.
+    place with each cell; of a thing it is the share of colour and shape that is right, of a list that of its
+    things. If the example is blind to its truth, the parts are those of a reward that compares with an empty
+    text: the null of GRPO.
     """
     said, in_form = _read(example, text)
     answer = next(iter(said)) if len(said) == 1 else INVALID
@@ -41,7 +43,7 @@ def grade(example: Example, text: str) -> Grade:
 
 def _read(example: Example, text: str) -> tuple[set[str], bool]:
     """What a text claims, and whether it does so in the form asked for."""
-    if len(text.split()) > LONGEST:
+    if len(text.split()) > LONGEST and example.facets["task"] != "listing":
         return set(), False
     if example.facets["format"] == "choice":
         place = parsing.option(text, example.options)
@@ -58,6 +60,8 @@ def _is_place(example: Example) -> bool:
 def _is_in_form(example: Example, text: str, answer: str) -> bool:
     if example.facets["task"] == "counting":
         return parsing.is_amount(text)
+    if example.facets["task"] == "listing":
+        return True
     if example.facets["task"] == "location":
         return answer in example.options and text.strip().removesuffix(".").lower() == answer
     bare = " ".join(text.strip().removesuffix(".").lower().split())
@@ -68,6 +72,9 @@ def _claims(example: Example, text: str) -> set[str]:
     """The counts, places, verdicts, things or relations in a text; the last three not if it denies any."""
     if example.facets["task"] == "counting":
         return {f"{number:g}" for number in parsing.amounts(text)}
+    if example.facets["task"] == "listing":
+        plain = text.strip().removesuffix(".").lower()
+        return {plain} if _LIST.fullmatch(plain) else set()
     if _is_place(example):
         numbers = re.findall(r"\d+", text)
         if re.search(r"\brow\b.*\bcolumn\b", text.lower()):
@@ -99,6 +106,10 @@ def _worth(example: Example, said: set[str]) -> dict[str, float]:
     if example.facets["task"] == "counting":
         off = [abs(float(number) - float(example.answer)) for number in said]
         return {"near": 0.5 ** off[0] if len(off) == 1 and off[0] <= 3 else 0.0}
+    if example.facets["task"] == "listing":
+        things, wanted = [*said, ""][0].split(", "), example.answer.split(", ")
+        alike = sum(a == b for a, b in zip(things, wanted, strict=False))
+        return {"near": alike / max(len(things), len(wanted))}
     if _is_place(example):
         pairs = [zip(place.split(), example.answer.split(), strict=True) for place in said]
         return {"near": 0.5 ** max(abs(int(a) - int(b)) for a, b in pairs[0]) if pairs else 0.0}

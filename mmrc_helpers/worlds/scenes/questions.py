@@ -1,13 +1,15 @@
 """What is asked about a scene: its relation, comparison or count in words or by a letter, and whether a
-statement about it is true, from A to B and from B to A; and where a thing is, and what is somewhere.
+statement about it is true, from A to B and from B to A; where a thing is, what is somewhere, and what there
+is in all.
 
 Wordings of "unseen" are never trained on and use only words that training uses elsewhere.
 """
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from mmrc_helpers.tasks.example import LETTERS, Example
 from mmrc_helpers.worlds.scenes.drawing import COLOURS, Thing
@@ -17,6 +19,7 @@ from mmrc_helpers.worlds.scenes.scene import POPULATIONS, SHAPES, Scene, Shot
 
 DIRECTIONS = ("forward", "reverse")
 CELLS = 4  # columns and rows by which it is said where a thing is, counted from the top left
+APART = 0.06  # how much farther right a thing must be than another to come behind it in a list
 WORDED = ("seen", "unseen")
 VERDICTS = ("True", "False")
 WORDINGS = {
@@ -55,6 +58,10 @@ WORDINGS = {
     "location/reverse": {
         "seen": ("What is in column {column}, row {row}?", "Column {column}, row {row}. What is there?"),
         "unseen": ("Row {row}, column {column}: what is there?",),
+    },
+    "listing": {
+        "seen": ("What is there, from left to right?",),
+        "unseen": ("From left to right: what is there?",),
     },
     "statement/judge": {
         "seen": ("{A}. True or false?", "True or false: {a}."),
@@ -116,6 +123,7 @@ def examples(scene: Scene, facts: Mapping) -> Iterator[Example]:
     for shot in scene.shots:
         for wording in WORDED[:1] if scene.split == "train" else WORDED:
             yield from _locations(scene, shot, wording)
+            yield from _listing(scene, shot, wording)
             if scene.kind == "counting":
                 yield from _counts(scene, shot, wording, facts["most"])
             else:
@@ -184,6 +192,29 @@ def _locations(scene: Scene, shot: Shot, wording: str) -> Iterator[Example]:
             asked = {"options": every, "gold": number, "answer": every[number], "truth": {"thing": number}}
             example = _example(scene, shot, {**facets, "wording": wording}, text, **asked)
             yield replace(example, id=f"{example.id}-{number}")
+
+
+def _listing(scene: Scene, shot: Shot, wording: str) -> Iterator[Example]:
+    """All things from left to right, each with where it is; the other option lacks the last one."""
+    things = _from_left(shot)
+    if not things or things == _from_left(_other(scene, shot)):
+        return
+    options = _listed(things), _listed(things[:-1])
+    facets = {"task": "listing", "direction": "forward", "relation": "place", "format": "free"}
+    rng = random.Random(f"{shot.picture}/listing/{wording}")
+    asked = {"options": options, "gold": 0, "answer": options[0], "truth": {}}
+    yield _example(scene, shot, {**facets, "wording": wording}, _worded(rng, "listing", wording), **asked)
+
+
+def _from_left(shot: Shot) -> list[tuple[Look, tuple[int, int]]]:
+    """The look and the cell of each thing from left to right; none of one, or if two are about as far."""
+    things = sorted(shot.plan.things, key=lambda thing: thing.x)
+    apart = all(b.x - a.x >= APART for a, b in pairwise(things))
+    return [(thing.look, cell(thing)) for thing in things] if apart and len(things) > 1 else []
+
+
+def _listed(things: Iterable[tuple[Look, tuple[int, int]]]) -> str:
+    return ", ".join(f"{name(look)} {column} {row}" for look, (column, row) in things)
 
 
 def cell(thing: Thing) -> tuple[int, int]:

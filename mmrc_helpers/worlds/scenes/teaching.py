@@ -24,8 +24,8 @@ Buckets = Mapping[str, Mapping[str, Sequence[Example]]]  # task → relation →
 def teach(data: Data, teach: Mapping, seed: int) -> Iterator[Chat]:
     """Conversations without end: tasks alike often, within a task the relations, within those the questions.
 
-    teach: tasks, directions, formats, relations (none named: all), replay (share of rows), replay_tasks,
-    turns, shuffle (each picture or its twin at random), blind (the truth hidden from rewards).
+    teach: tasks, directions, formats, relations (none named: all), replay (share of rows),
+    replay_tasks, turns, shuffle (each picture or its twin at random), blind (the truth hidden from rewards).
     Raises UserError if the data holds nothing of what is to be taught.
     """
     by_scene = defaultdict(list)
@@ -44,13 +44,14 @@ def teach(data: Data, teach: Mapping, seed: int) -> Iterator[Chat]:
         yield Chat(conversation(asked), tuple(asked), again)
 
 
-def _independent(examples: Iterable[Example]) -> list[Example]:
-    """The first of those whose answers follow from each other: a relation, asked from either side, in any
-    format, and where a thing is and what is there. Answers that can be read off earlier ones teach to copy."""
-    told = {}
-    for example in examples:
-        told.setdefault(example.truth.get("thing", "relation"), example)
-    return list(told.values())
+def _independent(examples: Sequence[Example]) -> list[Example]:
+    """The first question alone; of a location, with others about other things. What can be read off earlier
+    answers teaches to copy: a relation asked from the other side or in another format, one between things
+    whose places were said, or what is where a thing was said to be."""
+    if examples[0].facets["task"] != "location":
+        return [examples[0]]
+    places = {e.truth["thing"]: e for e in reversed(examples) if e.facets["task"] == "location"}
+    return [examples[0], *(e for e in places.values() if e.truth["thing"] != examples[0].truth["thing"])]
 
 
 def pairs(data: Data, teach: Mapping, seed: int, contrast: str) -> Iterator[Pair]:
@@ -106,7 +107,9 @@ def _is_named(example: Example, section: Mapping) -> bool:
     """Whether a section names the task, direction, format and relation of an example."""
     facets = example.facets
     named = facets["task"] in section["tasks"] and facets["direction"] in section["directions"]
-    in_format = facets["task"] in ("statement", "location") or facets["format"] in section["formats"]
+    in_format = (
+        facets["task"] in ("statement", "location", "listing") or facets["format"] in section["formats"]
+    )
     return named and in_format and (not section["relations"] or facets["relation"] in section["relations"])
 
 
@@ -169,6 +172,7 @@ def alternatives(example: Example, data: Data) -> dict[str, str]:
             found[kind] = _answer(example, rng.choice(places))
     if example.how:
         return {**found, "unrelated": LETTERS[-1]}
-    found["rephrased"] = f"It is {example.answer.lower()}"
+    if example.facets["task"] != "listing":
+        found["rephrased"] = f"It is {example.answer.lower()}"
     unrelated = [word for word in ("left", "True", "7") if word not in example.options]
     return {**found, "unrelated": rng.choice(unrelated)}
