@@ -1,6 +1,6 @@
 """Stages in forks of one process that has their modules loaded: each as new as a process of its own, but
-seconds sooner. For tests of what programs compute; test_launch, test_smoke and tests/chaos start them as users
-do."""
+seconds sooner. For tests of what programs compute; test_launch, test_smoke and tests/chaos start them as
+users do."""
 
 import contextlib
 import importlib
