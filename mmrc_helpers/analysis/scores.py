@@ -47,13 +47,12 @@ def prepare(answers: pd.DataFrame, variant: str, seed: int) -> pd.DataFrame:
 def written(answers: pd.DataFrame) -> pd.Series:
     """Whether each answer counts by its text: the format "free" where the world has formats, and elsewhere
     whatever has no lettered options."""
-    free, unsaid = False, True
-    if "format" in answers:
-        free, unsaid = answers["format"] == "free", answers["format"].isna()
-        if not unsaid.any():
-            return free
+    if "format" in answers and answers["format"].notna().all():
+        return answers["format"] == "free"
     unlettered = (answers["how"] == "") & (answers["answer"] != "")  # without an answer it is only compared
-    return unlettered.where(unsaid, free)
+    if "format" not in answers:
+        return unlettered
+    return unlettered.where(answers["format"].isna(), answers["format"] == "free")
 
 
 def join(runs: Iterable[pd.DataFrame]) -> pd.DataFrame:
@@ -61,10 +60,12 @@ def join(runs: Iterable[pd.DataFrame]) -> pd.DataFrame:
     the group is asked something else in another seed."""
     answers = pd.concat(list(runs), ignore_index=True)
     asked = answers["id"] + "\n" + answers["question"] + "\n" + answers["answer"]
-    asked = asked.groupby([answers["group"], answers["seed"]]).agg(frozenset)
-    alike = asked.groupby(level="group").nunique() == 1
+    columns = {"group": answers["group"], "seed": answers["seed"], "asked": asked}
+    codes = pd.DataFrame({name: pd.factorize(column)[0] for name, column in columns.items()})
+    found = codes.drop_duplicates().groupby("group")
+    alike = found.size() == found["seed"].nunique() * found["asked"].nunique()  # everything in every seed
     own = answers["seed"].astype(str) + "/" + answers["group"]
-    return answers.assign(cluster=answers["group"].where(answers["group"].map(alike), own))
+    return answers.assign(cluster=answers["group"].where(alike.to_numpy()[codes["group"]], own))
 
 
 def last_phase(answers: pd.DataFrame) -> pd.DataFrame:
