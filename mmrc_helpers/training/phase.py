@@ -31,6 +31,8 @@ from mmrc_helpers.training.optimizers import make_optimizer, rate_at
 trl.trainer.utils._use_triton = lambda device: True
 # Accelerate reads a package's metadata each time it asks whether it is there: several times in every step.
 imports._is_package_available = cache(imports._is_package_available)
+# Nor does DeepSpeed compile an exchange of its own on CPUs, for a minute and by a compiler: gloo is there.
+deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
 
 
 @dataclass(frozen=True)
