@@ -17,6 +17,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
+import bench_growth
 import bench_methods
 import numpy as np
 import tiny
@@ -287,6 +288,11 @@ def methods(bed: Bed) -> None:
     bench_methods.methods(say)
 
 
+def growth(bed: Bed) -> None:
+    """What people, views, checkpoints and instances cost as they grow: see bench_growth.py."""
+    bench_growth.growth(say)
+
+
 def probed_adapters(bed: Bed, count: int = 20) -> None:
     """Pairs probed a second under a folder of adapters: portraits with a right and a wrong name, and traces
     without pictures, where arithmetic leaves less to gain. The peer is the loop of prior work: for each
@@ -371,6 +377,7 @@ PARTS = (
     probing,
     probed_adapters,
     methods,
+    growth,
     smoke,
 )
 

@@ -1,0 +1,348 @@
+"""`make bench-gpu`: every method beside stock TRL, choices and portraits at real size on one GPU, in at most
+8 minutes; `python tests/bench_gpu.py --toy` runs the same on a CPU at toy size.
+
+Models have random weights, made on the device; nothing is downloaded. Lines are those of bench.py; MFU is
+explained at `flops`. Cases come in order of importance, each in a process forked after the imports and with a
+limit of its own; what fails or does not fit into the time is `not measured`, with the reason.
+"""
+
+import argparse
+import contextlib
+import io
+import multiprocessing
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import bench_models
+import torch
+from bench_methods import BATCH, STEPS, Clock, draw, now_on, timed, told
+from models.loaded import Toy
+from training.phases import ASKED
+
+from mmrc_helpers.models import load, qwen
+from mmrc_helpers.models.answer import Answerer
+from mmrc_helpers.models.encode import Encoder
+from mmrc_helpers.models.features import open_pictures
+from mmrc_helpers.store.pictures import Shards
+from mmrc_helpers.tasks.example import Example
+
+SECONDS, CASE_SECONDS, LEAST = 465, 100, 8  # of all cases, of one, and below which none is begun
+GPU_STEPS = 4
+QUESTIONS, LOOPED, LETTER = 32, 4, 3  # choices scored, generated one by one, and tokens of such an answer
+PORTRAITS, SIDE = 16, 512
+# Dense bf16 TFLOP/s by the data sheets (NVIDIA, without sparsity); the first name that the card's holds.
+CARDS = {"H200 NVL": 835, "H100 NVL": 835, "H100 PCIe": 756, "GH200": 989, "H200": 989, "H100": 989,
+         "H800": 989, "H20": 148, "B200": 2250, "A100": 312, "A800": 312, "L40S": 362, "L40": 181, "L4": 121,
+         "A10G": 70, "A10": 125, "RTX 4090": 165, "RTX 3090": 71}  # fmt: skip
+
+
+# --- lines -------------------------------------------------------------------------------------------------
+
+
+def line(name: str, value: float, unit: str, peer: float | None = None, goal: float | None = None) -> str:
+    """One figure; `ratio` is above one where ours is better than the peer."""
+    ratio = None if peer is None else peer / value if unit in ("s", "MB") else value / peer
+    shown = ["-" if number is None else f"{number:.3g}" for number in (peer, ratio, goal)]
+    return f"bench {name} {value:.3g} {unit} peer {shown[0]} ratio {shown[1]} goal {shown[2]}"
+
+
+def peak_of(card: str) -> float | None:
+    """FLOP/s of a card in dense bf16, by its name; None for one that is not known."""
+    return next((1e12 * tera for name, tera in CARDS.items() if re.search(rf"\b{name}\b", card)), None)
+
+
+@dataclass
+class Places:
+    """What passed through the language part: in forward passes of training and of reading alone, places (of
+    rows, padding included) and the sum over rows of their squares."""
+
+    trained: int = 0
+    trained_squares: int = 0
+    read: int = 0
+    read_squares: int = 0
+
+
+def flops(places: Places, frozen: int, learned: int, queries: int, layers: int) -> float:
+    """FLOP of a language part in some steps. frozen, learned: weights of its matrices without embeddings and
+    head; queries: their width in a layer.
+
+    Of each place and weight 2 forward, 2 backward to what is below, and 2 more for the gradient of a learned
+    one (arXiv 2001.08361, section 2.1); attention 2 x 2 x queries x layers of each pair of places, of which
+    causal ones are half, forward and twice backward. Heads (few places have a label), vision parts and what
+    is computed again do not count, so the share of the peak is a little too low.
+    """
+    pairs = 2 * queries * layers
+    trained = places.trained * (4 * frozen + 6 * learned) + 3 * pairs * places.trained_squares
+    return trained + places.read * 2 * (frozen + learned) + pairs * places.read_squares
+
+
+# --- time and processes ------------------------------------------------------------------------------------
+
+
+class Budget:
+    """Seconds that are left of all cases."""
+
+    def __init__(self, seconds: float, now: Callable[[], float] = time.monotonic):
+        self.now, self.end = now, now() + seconds
+
+    def of_a_case(self) -> float:
+        """The limit of a case that begins now; 0 when too little is left for one."""
+        left = self.end - self.now()
+        return min(CASE_SECONDS, left) if left >= LEAST else 0.0
+
+
+def apart(work: Callable[[], Mapping], budget: Budget) -> Mapping:
+    """What `work` finds in a forked process, or {"reason": why it was not measured}."""
+    if not (limit := budget.of_a_case()):
+        return {"reason": "the time was over"}
+    context = multiprocessing.get_context("fork")  # after the imports, before any CUDA
+    heard, said = context.Pipe(duplex=False)
+    process = context.Process(target=_answer, args=(work, said))
+    process.start()
+    said.close()
+    if not heard.poll(limit):
+        process.kill()
+        process.join()
+        return {"reason": f"it took more than {limit:.0f} s"}
+    try:
+        found = heard.recv()
+    except EOFError:  # killed
+        found = {}
+    process.join()
+    return found or {"reason": f"its process ended with {process.exitcode}, perhaps for want of memory"}
+
+
+def _answer(work: Callable[[], Mapping], said) -> None:
+    """In the child: what libraries print is heard only when the work fails."""
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+            found = work()
+    except torch.OutOfMemoryError as error:
+        found = {"reason": f"out of memory: {str(error).splitlines()[0][:120]}"}
+    except BaseException:  # whatever a library raises, the other cases go on
+        print(traceback.format_exc(), file=sys.stderr)
+        found = {"reason": traceback.format_exc().strip().splitlines()[-1][:200]}
+    said.send(dict(found))
+
+
+# --- cases -------------------------------------------------------------------------------------------------
+
+
+def built(shape: str, size: str, root: Path, device: torch.device) -> Toy:
+    """A model of a family with random weights on a device, its processor, and pictures."""
+    kind, config, processor, side = bench_models.SHAPES[shape](size)
+    folder, toy_size = root / shape, size == "toy"
+    processor.save_pretrained(folder)
+    config.save_pretrained(folder)
+    draw(root, side, STEPS if toy_size else GPU_STEPS)
+    torch.manual_seed(0)
+    with torch.device(device):
+        model = kind._from_config(config, dtype=torch.float32 if toy_size else torch.bfloat16)
+    load.choose_attention(model.eval(), device)
+    toy = Toy(config.model_type, folder, Shards(root), device)
+    toy.__dict__["model"] = model
+    return toy
+
+
+def method(shape: str, size: str, name: str, root: Path, device: torch.device) -> dict[str, float]:
+    """The rate of a method (ours, or of NAME_stock stock TRL's), its peak of memory in MB and its FLOP/s."""
+    toy, (of, _, kind) = built(shape, size, root, device), name.partition("_")
+    if kind != "stock" and toy.model.config.model_type in load.QWEN:
+        qwen.read_patches_quickly(toy.model.model.visual.patch_embed.proj)  # as load_model does
+    if device.type == "cpu":
+        toy.model.save_pretrained(toy.folder)  # which stock TRL reads
+    places, whole = Places(), toy.model
+    layers = whole.get_decoder().layers
+    matrices = sum(weight.numel() for weight in layers.parameters() if weight.ndim > 1)
+
+    def ready(clock):
+        """Features and references are there."""
+        layers[0].register_forward_pre_hook(partial(_count, places, clock), with_kwargs=True)
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+
+    steps = STEPS if size == "toy" else GPU_STEPS
+    found = timed(toy, root, of, kind, "fp32" if size == "toy" else "bf16", steps, ready)
+    learned = sum(w.numel() for n, w in layers.named_parameters() if w.ndim > 1 and "lora_" in n)
+    text = whole.config.get_text_config()
+    queries = text.num_attention_heads * getattr(
+        text, "head_dim", text.hidden_size // text.num_attention_heads
+    )
+    spent = flops(places, matrices, learned, queries, text.num_hidden_layers)
+    peak = torch.cuda.max_memory_allocated(device) / 1e6 if device.type == "cuda" else _resident()
+    return {"rate": found["step"], "peak": peak, "flops": spent / found["seconds"]}
+
+
+def _count(places: Places, clock: Clock, _, args, kwargs) -> None:
+    """Hears what enters the first language layer; before the steps nothing counts."""
+    if not clock.runs:
+        return
+    hidden_BTH = args[0] if args else kwargs["hidden_states"]
+    rows, length = hidden_BTH.shape[:2]
+    if torch.is_grad_enabled():
+        places.trained += rows * length
+        places.trained_squares += rows * length**2
+    else:
+        places.read += rows * length
+        places.read_squares += rows * length**2
+
+
+def _resident() -> float:
+    """The most memory that this process held, MB."""
+    return int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1024
+
+
+def choices(shape: str, size: str, root: Path, device: torch.device) -> dict[str, float]:
+    """Choices a second: features of the pictures and letters scored in one forward pass, and one by one
+    generation from pixels, both by the house's evaluation code."""
+    toy = built(shape, size, root, device)
+    shown = [name for name in toy.shards.names]
+    examples = [_choice(shown[k % len(shown)], k) for k in range(QUESTIONS if size != "toy" else LOOPED)]
+
+    def ours():
+        seen = open_pictures(toy.shards, shown, toy.processor, toy.model, device)
+        return Answerer(toy.model, Encoder(toy.processor, seen), device, 16, 1, LETTER).scored(examples)
+
+    alone = Answerer(toy.model, toy.pixels, device, 1, 1, LETTER)
+    seconds = _best(ours, device)
+    looped = _best(lambda: alone.written(examples[:LOOPED]), device)
+    return {"rate": len(examples) / seconds, "peer": LOOPED / looped}
+
+
+def _choice(picture: str, number: int) -> Example:
+    prompt = (("image", picture), ("text", f"{ASKED}\n"), ("options", "words"))
+    options = tuple(told(number + k) for k in range(4))
+    return Example(f"{number}", f"{number}", "test", prompt, options[0], {}, options, 0)
+
+
+def portraits(size: str, tiny: bool, root: Path, device: torch.device) -> dict[str, float]:
+    """Pictures a second of a pipeline of SDXL-Turbo's shape: one step, no guidance, in batches."""
+    draws = bench_models.pipeline(size, tiny, device)
+    count, side = (PORTRAITS, SIDE) if size != "toy" else (2, 64)
+    seeds = [torch.Generator(device).manual_seed(k) for k in range(count)]
+    asked = {"prompt": [ASKED] * count, "num_inference_steps": 1, "guidance_scale": 0.0, "generator": seeds}
+    seconds = _best(lambda: draws(**asked, height=side, width=side, output_type="pil"), device)
+    return {"rate": count / seconds}
+
+
+def _best(work: Callable, device: torch.device, times: int = 2) -> float:
+    """Seconds that `work` takes, the best of some times, on a GPU after one that warms up."""
+    seconds = []
+    for _ in range(times if device.type == "cpu" else times + 1):
+        began = now_on(device)
+        work()
+        seconds.append(now_on(device) - began)
+    return min(seconds[-times:])
+
+
+# --- all of it ----------------------------------------------------------------------------------------------
+
+ORDER = (
+    ("qwen3_vl_8b", "sft"), ("smolvlm_2b", "adpo"), ("llava_7b", "adpo"), ("qwen3_vl_8b", "dpo"),
+    ("qwen3_vl_8b", "choices"), ("", "portraits"), ("smolvlm_2b", "dpo"), ("llava_7b", "dpo"),
+    ("qwen3_vl_8b", "adpo"), ("qwen3_vl_8b", "grpo"), ("smolvlm_2b", "sft"), ("llava_7b", "sft"),
+    ("smolvlm_2b", "grpo"), ("llava_7b", "grpo"),
+)  # fmt: skip
+PUBLISHED = {"smolvlm_2b": (3.2, 8), "llava_7b": (2.4, 5)}  # ADPO, samples/s on an H100, batch 4; least ratio
+UNITS = {"sft": "rows/s", "dpo": "pairs/s", "adpo": "pairs/s", "grpo": "answers/s"}
+LEAST_RATIO = {"dpo": 2.5}
+
+
+def lines(size: str, device: torch.device, card: str, budget: Budget) -> Iterator[str]:
+    """Every figure as it is there, or why it is not measured."""
+    known: dict[tuple[str, str], Mapping] = {}
+
+    def of(work: Callable, *names: str) -> Mapping:
+        if names not in known:
+            with tempfile.TemporaryDirectory() as root:
+                known[names] = apart(partial(work, *names, Path(root), device), budget)
+        return known[names]
+
+    for shape, name in ORDER:
+        told = f"{'toy' if size == 'toy' else 'gpu'}_{shape or 'sdxl_turbo'}_{name}"
+        if name == "portraits":
+            for tiny in (False, True):
+                found = of(portraits, size, tiny)
+                goal = 1000 / 15 if tiny else None  # 15 ms a picture
+                yield _said(f"{told}{'_tiny_vae' * tiny}", found, "images/s", None, goal)
+        elif name == "choices":
+            found = of(choices, shape, size)
+            yield _said(told, found, "questions/s", found.get("peer"), 10)
+            yield f"bench {told}_lmms_eval not measured: lmms-eval is not among the pinned packages"
+        else:
+            ours = of(method, shape, size, name)
+            stock = of(method, shape, size, f"{'dpo' if name == 'adpo' else name}_stock")
+            yield from _of_method(told, shape, name, ours, stock, card)
+
+
+def _of_method(told: str, shape: str, name: str, ours: Mapping, stock: Mapping, card: str) -> Iterator[str]:
+    """The lines of a method: stock TRL's DPO stands beside ADPO, which it does not have."""
+    yield _said(told, ours, UNITS[name], stock.get("rate"), LEAST_RATIO.get(name))
+    if "reason" in stock:
+        yield f"bench {told}_stock not measured: {stock['reason']}"
+    if "reason" in ours:
+        return
+    if name == "adpo" and shape in PUBLISHED:
+        rate, least = PUBLISHED[shape]
+        yield line(f"{told}_published", ours["rate"], UNITS[name], rate, least)
+    yield line(f"{told}_peak", ours["peak"], "MB", stock.get("peak"))
+    if peak := peak_of(card):
+        goal = 40 if (shape, name) == ("qwen3_vl_8b", "sft") else None
+        share = 100 * stock["flops"] / peak if "flops" in stock else None
+        yield line(f"{told}_mfu", 100 * ours["flops"] / peak, "percent", share, goal)
+    else:
+        yield f"bench {told}_mfu not measured: the bf16 peak of {card} is not known"
+
+
+def _said(name: str, found: Mapping, unit: str, peer: float | None, goal: float | None) -> str:
+    if "reason" in found:
+        return f"bench {name} not measured: {found['reason']}"
+    return line(name, found["rate"], unit, peer, goal)
+
+
+def card_of() -> str:
+    """The name of the first GPU as its driver says, without starting CUDA here; empty without one."""
+    with contextlib.suppress(FileNotFoundError):
+        asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        said = subprocess.run(asked, capture_output=True, text=True)
+        return said.stdout.split("\n")[0].strip() if said.returncode == 0 else ""
+    return ""
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="bench_gpu.py")
+    parser.add_argument("--toy", action="store_true", help="the whole script at toy size on a CPU")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of all cases")
+    asked = parser.parse_args(arguments)
+    os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", PYTORCH_NVML_BASED_CUDA_CHECK="1")
+    if not asked.toy and not (card_of() and torch.cuda.is_available()):
+        print(
+            "no CUDA device is visible here; --toy runs the whole script on a CPU at toy size",
+            file=sys.stderr,
+        )
+        return 2
+    size, device = ("toy", torch.device("cpu")) if asked.toy else ("real", torch.device("cuda", 0))
+    card = "this CPU" if asked.toy else card_of()
+    git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(git, capture_output=True, text=True).stdout.strip() or "unknown"
+    print(f"card {card}; commit {commit}; torch {torch.__version__}; Python {platform.python_version()}")
+    print(f"command python tests/bench_gpu.py {' '.join(arguments)}".rstrip())
+    print(f"batch {BATCH}, {'toy sizes, seconds of processors' if asked.toy else 'bf16, LoRA, frozen tower'}")
+    for one in lines(size, device, card, Budget(asked.seconds)):
+        print(one, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
