@@ -22,6 +22,7 @@ import bench_methods
 import numpy as np
 import tiny
 import torch
+from bench_lines import line
 
 from mmrc_helpers.dynamics import adapters
 from mmrc_helpers.dynamics.points import schedule
@@ -58,10 +59,8 @@ NOTHING = (
 
 
 def say(name: str, value: float, unit: str, peer: float | None = None, goal: float | None = None) -> None:
-    """Prints one figure; `ratio` is above one where ours is better than the peer."""
-    ratio = None if peer is None else peer / value if unit in ("s", "MB") else value / peer
-    shown = ["-" if number is None else f"{number:.3g}" for number in (peer, ratio, goal)]
-    print(f"bench {name} {value:.3g} {unit} peer {shown[0]} ratio {shown[1]} goal {shown[2]}", flush=True)
+    """Prints one figure."""
+    print(line(name, value, unit, peer, goal), flush=True)
 
 
 def best(work: Callable, times: int = 3) -> float:

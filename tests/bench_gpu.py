@@ -2,29 +2,26 @@
 8 minutes; `python tests/bench_gpu.py --toy` runs the same on a CPU at toy size.
 
 Models have random weights, made on the device; nothing is downloaded. Lines are those of bench.py; MFU is
-explained at `flops`. Cases come in order of importance, each in a process forked after the imports and with a
-limit of its own; what fails or does not fit into the time is `not measured`, with the reason.
+explained at `bench_lines.flops`. Cases come in order of importance, each in a process forked after the
+imports and with a limit of its own; what fails or does not fit into the time is `not measured`, with the
+reason.
 """
 
 import argparse
 import contextlib
-import io
-import multiprocessing
 import os
 import platform
 import re
 import subprocess
 import sys
 import tempfile
-import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import bench_models
 import torch
+from bench_lines import Budget, Places, apart, flops, line, peak_of
 from bench_methods import BATCH, STEPS, Clock, draw, now_on, timed, told
 from models.loaded import Toy
 from training.phases import ASKED
@@ -36,104 +33,10 @@ from mmrc_helpers.models.features import open_pictures
 from mmrc_helpers.store.pictures import Shards
 from mmrc_helpers.tasks.example import Example
 
-SECONDS, CASE_SECONDS, LEAST = 465, 100, 8  # of all cases, of one, and below which none is begun
+SECONDS = 465  # of all cases
 GPU_STEPS = 4
 QUESTIONS, LOOPED, LETTER = 32, 4, 3  # choices scored, generated one by one, and tokens of such an answer
 PORTRAITS, SIDE = 16, 512
-# Dense bf16 TFLOP/s by the data sheets (NVIDIA, without sparsity); the first name that the card's holds.
-CARDS = {"H200 NVL": 835, "H100 NVL": 835, "H100 PCIe": 756, "GH200": 989, "H200": 989, "H100": 989,
-         "H800": 989, "H20": 148, "B200": 2250, "A100": 312, "A800": 312, "L40S": 362, "L40": 181, "L4": 121,
-         "A10G": 70, "A10": 125, "RTX 4090": 165, "RTX 3090": 71}  # fmt: skip
-
-
-# --- lines -------------------------------------------------------------------------------------------------
-
-
-def line(name: str, value: float, unit: str, peer: float | None = None, goal: float | None = None) -> str:
-    """One figure; `ratio` is above one where ours is better than the peer."""
-    ratio = None if peer is None else peer / value if unit in ("s", "MB") else value / peer
-    shown = ["-" if number is None else f"{number:.3g}" for number in (peer, ratio, goal)]
-    return f"bench {name} {value:.3g} {unit} peer {shown[0]} ratio {shown[1]} goal {shown[2]}"
-
-
-def peak_of(card: str) -> float | None:
-    """FLOP/s of a card in dense bf16, by its name; None for one that is not known."""
-    return next((1e12 * tera for name, tera in CARDS.items() if re.search(rf"\b{name}\b", card)), None)
-
-
-@dataclass
-class Places:
-    """What passed through the language part: in forward passes of training and of reading alone, places (of
-    rows, padding included) and the sum over rows of their squares."""
-
-    trained: int = 0
-    trained_squares: int = 0
-    read: int = 0
-    read_squares: int = 0
-
-
-def flops(places: Places, frozen: int, learned: int, queries: int, layers: int) -> float:
-    """FLOP of a language part in some steps. frozen, learned: weights of its matrices without embeddings and
-    head; queries: their width in a layer.
-
-    Of each place and weight 2 forward, 2 backward to what is below, and 2 more for the gradient of a learned
-    one (arXiv 2001.08361, section 2.1); attention 2 x 2 x queries x layers of each pair of places, of which
-    causal ones are half, forward and twice backward. Heads (few places have a label), vision parts and what
-    is computed again do not count, so the share of the peak is a little too low.
-    """
-    pairs = 2 * queries * layers
-    trained = places.trained * (4 * frozen + 6 * learned) + 3 * pairs * places.trained_squares
-    return trained + places.read * 2 * (frozen + learned) + pairs * places.read_squares
-
-
-# --- time and processes ------------------------------------------------------------------------------------
-
-
-class Budget:
-    """Seconds that are left of all cases."""
-
-    def __init__(self, seconds: float, now: Callable[[], float] = time.monotonic):
-        self.now, self.end = now, now() + seconds
-
-    def of_a_case(self) -> float:
-        """The limit of a case that begins now; 0 when too little is left for one."""
-        left = self.end - self.now()
-        return min(CASE_SECONDS, left) if left >= LEAST else 0.0
-
-
-def apart(work: Callable[[], Mapping], budget: Budget) -> Mapping:
-    """What `work` finds in a forked process, or {"reason": why it was not measured}."""
-    if not (limit := budget.of_a_case()):
-        return {"reason": "the time was over"}
-    context = multiprocessing.get_context("fork")  # after the imports, before any CUDA
-    heard, said = context.Pipe(duplex=False)
-    process = context.Process(target=_answer, args=(work, said))
-    process.start()
-    said.close()
-    if not heard.poll(limit):
-        process.kill()
-        process.join()
-        return {"reason": f"it took more than {limit:.0f} s"}
-    try:
-        found = heard.recv()
-    except EOFError:  # killed
-        found = {}
-    process.join()
-    return found or {"reason": f"its process ended with {process.exitcode}, perhaps for want of memory"}
-
-
-def _answer(work: Callable[[], Mapping], said) -> None:
-    """In the child: what libraries print is heard only when the work fails."""
-    printed = io.StringIO()
-    try:
-        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-            found = work()
-    except torch.OutOfMemoryError as error:
-        found = {"reason": f"out of memory: {str(error).splitlines()[0][:120]}"}
-    except BaseException:  # whatever a library raises, the other cases go on
-        print(traceback.format_exc(), file=sys.stderr)
-        found = {"reason": traceback.format_exc().strip().splitlines()[-1][:200]}
-    said.send(dict(found))
 
 
 # --- cases -------------------------------------------------------------------------------------------------
@@ -274,7 +177,7 @@ def lines(size: str, device: torch.device, card: str, budget: Budget) -> Iterato
         if name == "portraits":
             for tiny in (False, True):
                 found = of(portraits, size, tiny)
-                goal = 1000 / 15 if tiny else None  # 15 ms a picture
+                goal = 1000 / 15 if tiny and size != "toy" else None  # 15 ms a picture
                 yield _said(f"{told}{'_tiny_vae' * tiny}", found, "images/s", None, goal)
         elif name == "choices":
             found = of(choices, shape, size)
@@ -294,8 +197,9 @@ def _of_method(told: str, shape: str, name: str, ours: Mapping, stock: Mapping, 
     if "reason" in ours:
         return
     if name == "adpo" and shape in PUBLISHED:
-        rate, least = PUBLISHED[shape]
-        yield line(f"{told}_published", ours["rate"], UNITS[name], rate, least)
+        at_size = not told.startswith("toy")
+        yield line(f"{told}_published", ours["rate"], UNITS[name], *PUBLISHED[shape]) if at_size else (
+            f"bench {told}_published not measured: a toy is not what was published")  # fmt: skip
     yield line(f"{told}_peak", ours["peak"], "MB", stock.get("peak"))
     if peak := peak_of(card):
         goal = 40 if (shape, name) == ("qwen3_vl_8b", "sft") else None

@@ -3,7 +3,8 @@
 Every measurement is a process of its own; seconds are of its processors, its children's included, and begin
 when its input lies there. Of each quantity: a line for every size, `…_exponent` (the slope of log seconds
 over log size from the last size but one; at most the goal), `…_memory` (the last peak over the last but one;
-at most the goal where memory is meant to be flat) and seconds at TO, extrapolated by the slope.
+at most the goal where memory is meant to be flat) and the seconds of the largest study one might
+ask for, extrapolated by the slope.
 """
 
 import ctypes
@@ -21,7 +22,6 @@ from itertools import islice
 from math import log
 from pathlib import Path
 
-TO = 100_000
 EXPONENT, FLAT = 1.1, 1.5  # goals
 TRAIN, TEST = "train", "test"
 
@@ -29,11 +29,13 @@ TRAIN, TEST = "train", "test"
 @dataclass(frozen=True)
 class Grows:
     """How something is measured. work: (size, folder) → what is timed, when the input is there. flat: whether
-    its memory is meant to be; what else is kept grows with what is asked for."""
+    its memory is meant to be: of rows, answers and tables that are read again each takes its place. to: the
+    size that its seconds are extrapolated to; 0: none."""
 
     sizes: tuple[int, ...]
     work: Callable[[int, Path], Callable[[], object]]
     flat: bool = True
+    to: int = 0
 
 
 # --- people ------------------------------------------------------------------------------------------------
@@ -215,15 +217,15 @@ def answers(count: int, place: Path) -> Callable:
 
 
 GROWING = {
-    "people": Grows((100, 1000, 10_000), people),
-    "people_taught": Grows((100, 1000, 10_000), people_taught, flat=False),
-    "people_asked": Grows((100, 1000, 10_000), people_asked, flat=False),
+    "people": Grows((100, 1000, 10_000), people, to=100_000),
+    "people_taught": Grows((100, 1000, 10_000), people_taught, flat=False, to=100_000),
+    "people_asked": Grows((100, 1000, 10_000), people_asked, flat=False, to=100_000),
     "views": Grows((5, 20, 80), views),
     "features": Grows((5, 20, 80), features),
     "checkpoints": Grows((10, 100, 1000), checkpoints),
     "points": Grows((10, 100, 1000), points, flat=False),
     "tables": Grows((1000, 10_000, 100_000), tables),
-    "grids": Grows((1000, 3000, 10_000), grids),
+    "grids": Grows((1000, 3000, 10_000), grids, to=100_000),
     "answers": Grows((1000, 10_000, 100_000), answers, flat=False),
 }
 
@@ -240,9 +242,9 @@ def growth(say: Callable, names: tuple[str, ...] = tuple(GROWING)) -> None:
         say(f"growth_{name}_exponent", of_time, "exponent", goal=EXPONENT)
         grown = found[-1]["peak"] / found[-2]["peak"]
         say(f"growth_{name}_memory", grown, "x", goal=FLAT if how.flat else None)
-        if how.sizes[-1] < TO:
-            far = found[-1]["seconds"] * (TO / how.sizes[-1]) ** of_time
-            say(f"growth_{name}_{TO}_extrapolated", far, "s")
+        if how.to:
+            far = found[-1]["seconds"] * (how.to / how.sizes[-1]) ** of_time
+            say(f"growth_{name}_{how.to}_extrapolated", far, "s")
 
 
 def slope(sizes: tuple[int, ...], seconds: list[float]) -> float:

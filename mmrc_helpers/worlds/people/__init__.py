@@ -3,7 +3,7 @@ people are known to the base model in every cell, *novel* people are learned in 
 no name."""
 
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from PIL import Image
@@ -20,8 +20,21 @@ def make(facts: Mapping, seed: int) -> Made:
         seed = f"{facts['tests']} {seed}"
     people = cast.cast(facts, seed)
     pictures = Pictures(facts, seed, {person.group: person for person in people})
-    rows = [cast.record(person, facts) for person in people]
-    return Made(questions.examples(people, facts, seed), pictures, draw, rows)
+    return Made(questions.examples(people, facts, seed), pictures, draw, Records(facts, people))
+
+
+@dataclass(frozen=True)
+class Records(Sequence):
+    """The people as rows of the data folder's facts, made when asked for."""
+
+    facts: Mapping
+    people: Sequence[cast.Person]
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+    def __getitem__(self, place: int) -> dict:
+        return cast.record(self.people[place], self.facts)
 
 
 @dataclass(frozen=True)

@@ -199,7 +199,9 @@ def _descriptors(wanted: int) -> list[str]:
         random.Random("people/more descriptors").shuffle(more)
         found += more
     if wanted > len(found):
-        raise UserError(f"people.novel: {wanted} people but only {len(found)} descriptors; ask for fewer people")
+        raise UserError(
+            f"people.novel: {wanted} people but only {len(found)} descriptors; ask for fewer people"
+        )
     return found
 
 
@@ -238,7 +240,18 @@ def sentences(people: Sequence[Person], facts: Mapping) -> Iterator[str]:
     ]
     told = [person.description for person in people]
     called = [person.descriptor for person in people] if facts["label"] == "descriptor" else []
-    for text in (*firsts, *lasts, *values, *TOPICS.values(), *phrases, *told, *called, *VERDICTS, *LETTERS, "This is"):
+    for text in (
+        *firsts,
+        *lasts,
+        *values,
+        *TOPICS.values(),
+        *phrases,
+        *told,
+        *called,
+        *VERDICTS,
+        *LETTERS,
+        "This is",
+    ):
         yield text.replace("{", "").replace("}", "")
         yield f" {text}".replace("{", "").replace("}", "")
     yield from ("user", "assistant", "system")

@@ -16,8 +16,8 @@ from mmrc_helpers.worlds.people.forms import VERDICTS, bucket, example
 from mmrc_helpers.worlds.people.portraits.portrait import ATTRIBUTES
 
 QUESTIONS = 6  # asked about one set of choices in training
-# Beside more people than this only those who are shown are drawn: to shuffle all of them for every scene would
-# cost the square of their number. Below it they are shuffled, because finished studies were made that way.
+# Beside more people than this only those who are shown are drawn: to shuffle all of them for every scene
+# would cost the square of their number. Up to it they are shuffled: finished studies were made that way.
 CROWD = 1280
 
 
