@@ -6,6 +6,7 @@ cluster; one that differs from seed to seed is a cluster in each.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pandas as pd
 from mmrc_helpers.analysis import intervals
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.store import files
+from mmrc_helpers.tasks.example import shared
 
 # The columns of answers.jsonl that are no facets, and those that are added here.
 FIXED = (
@@ -29,7 +31,8 @@ def read_answers(folder: Path, variant: str, seed: int) -> pd.DataFrame:
 
     Raises UserError if the folder holds no answers.
     """
-    answers = pd.DataFrame(files.read_jsonl(Path(folder) / "answers.jsonl"))
+    each = partial(shared, known={})
+    answers = pd.DataFrame(files.read_jsonl(Path(folder) / "answers.jsonl", each))
     if answers.empty:
         raise UserError(f"{folder}: no answers in answers.jsonl; evaluate again: --redo eval")
     return prepare(answers, variant, seed)

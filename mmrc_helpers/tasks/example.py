@@ -182,13 +182,13 @@ def read_examples(path: Path, split: str | None = None) -> list[Example]:
         raise UserError(f"{show(path)} is missing; make the data again: --redo data")
     known = {field.name for field in fields(Example)}
     examples, wanted = [], b"" if split is None else f'"split": "{split}"'.encode()
-    shared: dict = {}
+    words: dict = {}
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if wanted not in line:
                 continue
             try:
-                examples.append(_example(_shared(json.loads(line), shared), known))
+                examples.append(_example(shared(json.loads(line), words), known))
             except (ValueError, TypeError) as error:
                 raise UserError(
                     f"{show(path)}, line {number}: not a whole example ({error}); "
@@ -199,16 +199,16 @@ def read_examples(path: Path, split: str | None = None) -> list[Example]:
     return examples
 
 
-def _shared(value, known: dict):
-    """The value, with one string, or mapping of strings, in place of equal ones: most parts of an example
-    stand in many others."""
+def shared(value, known: dict):
+    """A value of JSON with one string, or mapping of strings, in place of equal ones that are `known`: most
+    parts of an example, or of an answer to it, stand in many others."""
     if isinstance(value, str):
         return known.setdefault(value, value)
     if isinstance(value, list):
-        return [_shared(one, known) for one in value]
+        return [shared(one, known) for one in value]
     if not isinstance(value, dict):
         return value
-    found = {known.setdefault(name, name): _shared(one, known) for name, one in value.items()}
+    found = {known.setdefault(name, name): shared(one, known) for name, one in value.items()}
     if all(isinstance(one, str) for one in found.values()):
         return known.setdefault(tuple(found.items()), found)
     return found
