@@ -2,9 +2,8 @@
 8 minutes; `python tests/bench_gpu.py --toy` runs the same on a CPU at toy size.
 
 Models have random weights, made on the device; nothing is downloaded. Lines are those of bench.py; MFU is
-explained at `bench_lines.flops`. Cases come in order of importance, each in a process forked after the
-imports and with a limit of its own; what fails or does not fit into the time is `not measured`, with the
-reason.
+explained at `bench_lines.flops`. Cases come in order of importance, each in a process of its own with a
+limit; what fails or does not fit into the time is `not measured`, with the reason.
 """
 
 import argparse
@@ -19,19 +18,22 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-import bench_models
-import torch
-from bench_lines import Budget, Places, apart, flops, line, peak_of
-from bench_methods import BATCH, STEPS, Clock, draw, now_on, timed, told
-from models.loaded import Toy
-from training.phases import ASKED
+# Read when libraries are imported: nothing is looked up, and to ask for a GPU does not start CUDA.
+os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", PYTORCH_NVML_BASED_CUDA_CHECK="1")
 
-from mmrc_helpers.models import load, qwen
-from mmrc_helpers.models.answer import Answerer
-from mmrc_helpers.models.encode import Encoder
-from mmrc_helpers.models.features import open_pictures
-from mmrc_helpers.store.pictures import Shards
-from mmrc_helpers.tasks.example import Example
+import bench_models  # noqa: E402
+import torch  # noqa: E402
+from bench_lines import Budget, Places, Workers, flops, line, peak_of  # noqa: E402
+from bench_methods import BATCH, STEPS, Clock, draw, now_on, timed, told  # noqa: E402
+from models.loaded import Toy  # noqa: E402
+from training.phases import ASKED  # noqa: E402
+
+from mmrc_helpers.models import load, qwen  # noqa: E402
+from mmrc_helpers.models.answer import Answerer  # noqa: E402
+from mmrc_helpers.models.encode import Encoder  # noqa: E402
+from mmrc_helpers.models.features import open_pictures  # noqa: E402
+from mmrc_helpers.store.pictures import Shards  # noqa: E402
+from mmrc_helpers.tasks.example import Example  # noqa: E402
 
 SECONDS = 465  # of all cases
 GPU_STEPS = 4
@@ -82,9 +84,9 @@ def method(shape: str, size: str, name: str, root: Path, device: torch.device) -
     queries = text.num_attention_heads * getattr(
         text, "head_dim", text.hidden_size // text.num_attention_heads
     )
-    spent = flops(places, matrices, learned, queries, text.num_hidden_layers)
+    spent = flops(places, matrices, learned, queries, text.num_hidden_layers) / steps
     peak = torch.cuda.max_memory_allocated(device) / 1e6 if device.type == "cuda" else _resident()
-    return {"rate": found["step"], "peak": peak, "flops": spent / found["seconds"]}
+    return {"rate": found["step"], "peak": peak, "flops": spent / found["best"]}
 
 
 def _count(places: Places, clock: Clock, _, args, kwargs) -> None:
@@ -164,12 +166,13 @@ LEAST_RATIO = {"dpo": 2.5}
 
 def lines(size: str, device: torch.device, card: str, budget: Budget) -> Iterator[str]:
     """Every figure as it is there, or why it is not measured."""
-    known: dict[tuple[str, str], Mapping] = {}
+    known: dict[tuple, Mapping] = {}
+    workers = Workers("fork" if device.type == "cpu" else "spawn")
 
     def of(work: Callable, *names: str) -> Mapping:
         if names not in known:
             with tempfile.TemporaryDirectory() as root:
-                known[names] = apart(partial(work, *names, Path(root), device), budget)
+                known[names] = workers.measured(partial(work, *names, Path(root), device), budget)
         return known[names]
 
     for shape, name in ORDER:
@@ -187,6 +190,7 @@ def lines(size: str, device: torch.device, card: str, budget: Budget) -> Iterato
             ours = of(method, shape, size, name)
             stock = of(method, shape, size, f"{'dpo' if name == 'adpo' else name}_stock")
             yield from _of_method(told, shape, name, ours, stock, card)
+    workers.close()
 
 
 def _of_method(told: str, shape: str, name: str, ours: Mapping, stock: Mapping, card: str) -> Iterator[str]:
@@ -229,7 +233,6 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--toy", action="store_true", help="the whole script at toy size on a CPU")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of all cases")
     asked = parser.parse_args(arguments)
-    os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", PYTORCH_NVML_BASED_CUDA_CHECK="1")
     if not asked.toy and not (card_of() and torch.cuda.is_available()):
         print(
             "no CUDA device is visible here; --toy runs the whole script on a CPU at toy size",

@@ -1,5 +1,5 @@
-"""The lines of the benchmarks, model FLOP utilisation, and cases in forked processes within a budget of time.
-Nothing of torch is imported here."""
+"""The lines of the benchmarks, model FLOP utilisation, and cases in processes of their own within a budget of
+time. Nothing of torch is imported here."""
 
 import contextlib
 import io
@@ -68,34 +68,60 @@ class Budget:
         return min(CASE_SECONDS, left) if left >= LEAST else 0.0
 
 
-def apart(work: Callable[[], Mapping], budget: Budget) -> Mapping:
-    """What `work` finds in a forked process, or {"reason": why it was not measured}."""
-    if not (limit := budget.of_a_case()):
-        return {"reason": "the time was over"}
-    context = multiprocessing.get_context("fork")  # after the imports, before any CUDA
-    heard, said = context.Pipe(duplex=False)
-    process = context.Process(target=_answer, args=(work, said))
-    process.start()
-    said.close()
-    if not heard.poll(limit):
+class Workers:
+    """Processes for one case each. One always waits with its imports done, while another is at work.
+
+    start: "fork", or with a GPU "spawn", because CUDA does not survive a fork and some imports begin it.
+    """
+
+    def __init__(self, start: str):
+        self.context = multiprocessing.get_context(start)
+        self.waiting = self._begin()
+
+    def _begin(self):
+        here, there = self.context.Pipe()
+        process = self.context.Process(target=_answer, args=(there,), daemon=True)
+        process.start()
+        there.close()
+        return process, here
+
+    def close(self) -> None:
+        """Ends the one that waits."""
+        process, here = self.waiting
+        here.close()
         process.kill()
         process.join()
-        return {"reason": f"it took more than {limit:.0f} s"}
+
+    def measured(self, work: Callable[[], Mapping], budget: Budget) -> Mapping:
+        """What `work`, which can be pickled, finds in a process of its own, or {"reason": why it was not
+        measured}."""
+        if not (limit := budget.of_a_case()):
+            return {"reason": "the time was over"}
+        process, pipe = self.waiting
+        pipe.send(work)
+        self.waiting = self._begin()
+        if not pipe.poll(limit):
+            process.kill()
+            process.join()
+            return {"reason": f"it took more than {limit:.0f} s"}
+        try:
+            found = pipe.recv()
+        except (EOFError, ConnectionResetError):  # killed
+            found = {}
+        process.join()
+        return found or {"reason": f"its process ended with {process.exitcode}, perhaps for want of memory"}
+
+
+def _answer(pipe) -> None:
+    """In the process: what libraries print is not heard."""
     try:
-        found = heard.recv()
-    except EOFError:  # killed
-        found = {}
-    process.join()
-    return found or {"reason": f"its process ended with {process.exitcode}, perhaps for want of memory"}
-
-
-def _answer(work: Callable[[], Mapping], said) -> None:
-    """In the child: what libraries print is not heard."""
-    hushed = io.StringIO()
+        work, hushed = pipe.recv(), io.StringIO()
+    except EOFError:
+        return
     try:
         with contextlib.redirect_stdout(hushed), contextlib.redirect_stderr(hushed):
             found = work()
     except BaseException as error:  # whatever a library raises, the other cases go on
         said_of_it = f"{type(error).__name__}: {error}".splitlines()[0]  # torch.OutOfMemoryError among them
         found = {"reason": said_of_it[:200]}
-    said.send(dict(found))
+    pipe.send(dict(found))

@@ -6,11 +6,12 @@ import re
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import bench_growth
 import pytest
-from bench_lines import CASE_SECONDS, LEAST, Budget, Places, apart, flops, line, peak_of
+from bench_lines import CASE_SECONDS, LEAST, Budget, Places, Workers, flops, line, peak_of
 
 SCRIPT = Path(__file__).parent / "bench_gpu.py"
 FIGURE = re.compile(
@@ -51,17 +52,28 @@ def refuse():
     raise MemoryError("CUDA out of memory: 2 GiB\nmore words")
 
 
-def test_cases_fail_alone_and_say_why():
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.fixture
+def workers():
+    begun = Workers("fork")
+    yield begun
+    begun.close()
+
+
+def test_cases_fail_alone_and_say_why(workers):
     budget, short = Budget(60), Budget(60, iter([0.0, 59.9]).__next__)
-    assert apart(lambda: {"rate": 2.0}, budget) == {"rate": 2.0}
-    assert apart(refuse, budget) == {"reason": "MemoryError: CUDA out of memory: 2 GiB"}
-    assert "ended with -9" in apart(lambda: os.kill(os.getpid(), signal.SIGKILL), budget)["reason"]
-    assert apart(lambda: {"rate": 2.0}, short) == {"reason": "the time was over"}
+    assert workers.measured(partial(dict, rate=2.0), budget) == {"rate": 2.0}
+    assert workers.measured(refuse, budget) == {"reason": "MemoryError: CUDA out of memory: 2 GiB"}
+    assert "ended with -9" in workers.measured(die, budget)["reason"]
+    assert workers.measured(partial(dict, rate=2.0), short) == {"reason": "the time was over"}
 
 
-def test_a_case_that_hangs_is_ended(monkeypatch):
+def test_a_case_that_hangs_is_ended(workers, monkeypatch):
     monkeypatch.setattr("bench_lines.CASE_SECONDS", 0.2)
-    assert apart(signal.pause, Budget(60)) == {"reason": "it took more than 0 s"}
+    assert workers.measured(signal.pause, Budget(60)) == {"reason": "it took more than 0 s"}
 
 
 def test_the_exponent_is_the_slope():
