@@ -166,8 +166,7 @@ LEAST_RATIO = {"dpo": 2.5}
 
 def lines(size: str, device: torch.device, card: str, budget: Budget) -> Iterator[str]:
     """Every figure as it is there, or why it is not measured."""
-    known: dict[tuple, Mapping] = {}
-    workers = Workers("fork" if device.type == "cpu" else "spawn")
+    workers, known = Workers("fork" if device.type == "cpu" else "spawn"), {}
 
     def of(work: Callable, *names: str) -> Mapping:
         if names not in known:
@@ -175,22 +174,22 @@ def lines(size: str, device: torch.device, card: str, budget: Budget) -> Iterato
                 known[names] = workers.measured(partial(work, *names, Path(root), device), budget)
         return known[names]
 
-    for shape, name in ORDER:
-        told = f"{'toy' if size == 'toy' else 'gpu'}_{shape or 'sdxl_turbo'}_{name}"
-        if name == "portraits":
-            for tiny in (False, True):
-                found = of(portraits, size, tiny)
-                goal = 1000 / 15 if tiny and size != "toy" else None  # 15 ms a picture
-                yield _said(f"{told}{'_tiny_vae' * tiny}", found, "images/s", None, goal)
-        elif name == "choices":
-            found = of(choices, shape, size)
-            yield _said(told, found, "questions/s", found.get("peer"), 10)
-            yield f"bench {told}_lmms_eval not measured: lmms-eval is not among the pinned packages"
-        else:
-            ours = of(method, shape, size, name)
-            stock = of(method, shape, size, f"{'dpo' if name == 'adpo' else name}_stock")
-            yield from _of_method(told, shape, name, ours, stock, card)
-    workers.close()
+    with contextlib.closing(workers):
+        for shape, name in ORDER:
+            told = f"{'toy' if size == 'toy' else 'gpu'}_{shape or 'sdxl_turbo'}_{name}"
+            if name == "portraits":
+                for tiny in (False, True):
+                    found = of(portraits, size, tiny)
+                    goal = 1000 / 15 if tiny and size != "toy" else None  # 15 ms a picture
+                    yield _said(f"{told}{'_tiny_vae' * tiny}", found, "images/s", None, goal)
+            elif name == "choices":
+                found = of(choices, shape, size)
+                yield _said(told, found, "questions/s", found.get("peer"), 10)
+                yield f"bench {told}_lmms_eval not measured: lmms-eval is not among the pinned packages"
+            else:
+                ours = of(method, shape, size, name)
+                stock = of(method, shape, size, f"{'dpo' if name == 'adpo' else name}_stock")
+                yield from _of_method(told, shape, name, ours, stock, card)
 
 
 def _of_method(told: str, shape: str, name: str, ours: Mapping, stock: Mapping, card: str) -> Iterator[str]:

@@ -80,7 +80,7 @@ class Workers:
 
     def _begin(self):
         here, there = self.context.Pipe()
-        process = self.context.Process(target=_answer, args=(there,), daemon=True)
+        process = self.context.Process(target=_answer, args=(there,))
         process.start()
         there.close()
         return process, here
