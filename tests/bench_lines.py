@@ -57,15 +57,15 @@ def flops(places: Places, frozen: int, learned: int, queries: int, layers: int) 
 
 
 class Budget:
-    """Seconds that are left of all cases."""
+    """Seconds that are left of all cases. case: of one case at most."""
 
-    def __init__(self, seconds: float, now: Callable[[], float] = time.monotonic):
-        self.now, self.end = now, now() + seconds
+    def __init__(self, seconds: float, now: Callable[[], float] = time.monotonic, case: float = CASE_SECONDS):
+        self.now, self.end, self.case = now, now() + seconds, case
 
     def of_a_case(self) -> float:
         """The limit of a case that begins now; 0 when too little is left for one."""
         left = self.end - self.now()
-        return min(CASE_SECONDS, left) if left >= LEAST else 0.0
+        return min(self.case, left) if left >= LEAST else 0.0
 
 
 class Workers:
