@@ -8,6 +8,7 @@ cluster; one that differs from seed to seed is a cluster in each.
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import pandas as pd
 from mmrc_helpers.analysis import intervals
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.store import files
+from mmrc_helpers.tasks.example import shared
 
 # The columns of answers.jsonl that are no facets, and those that are added here.
 FIXED = (
@@ -31,7 +33,8 @@ def read_answers(folder: Path, variant: str, seed: int) -> pd.DataFrame:
 
     Raises UserError if the folder holds no answers.
     """
-    answers = pd.DataFrame(files.read_jsonl(Path(folder) / "answers.jsonl"))
+    each = partial(shared, known={})
+    answers = pd.DataFrame(files.read_jsonl(Path(folder) / "answers.jsonl", each))
     if answers.empty:
         raise UserError(f"{folder}: no answers in answers.jsonl; evaluate again: --redo eval")
     return prepare(answers, variant, seed)

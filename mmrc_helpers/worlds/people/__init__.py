@@ -3,7 +3,8 @@ people are known to the base model in every cell, *novel* people are learned in 
 no name."""
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from PIL import Image
 
@@ -18,15 +19,48 @@ def make(facts: Mapping, seed: int) -> Made:
     if facts["tests"] != "test":
         seed = f"{facts['tests']} {seed}"
     people = cast.cast(facts, seed)
-    pictures: dict[str, tuple | Noise] = {}
-    for person in people:
-        origin = seed if person.population == "novel" else "any"
-        for split in ("train", "test"):
-            for name in cast.image_names(person, split, facts):
-                pictures[name] = (dict(person.attributes), f"{origin}/view/{name}", facts["image_size"])
-    pictures |= noises(facts["image_size"], facts["image_size"])
-    rows = [cast.record(person, facts) for person in people]
-    return Made(questions.examples(people, facts, seed), pictures, draw, rows)
+    pictures = Pictures(facts, seed, {person.group: person for person in people})
+    return Made(questions.examples(people, facts, seed), pictures, draw, Records(facts, people))
+
+
+@dataclass(frozen=True)
+class Records(Sequence):
+    """The people as rows of the data folder's facts, made when asked for."""
+
+    facts: Mapping
+    people: Sequence[cast.Person]
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+    def __getitem__(self, place: int) -> dict:
+        return cast.record(self.people[place], self.facts)
+
+
+@dataclass(frozen=True)
+class Pictures(Mapping):
+    """Picture names → what `draw` needs; computed when asked for, so that views take no memory."""
+
+    facts: Mapping
+    seed: int | str
+    people: Mapping[str, cast.Person]  # by group
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __iter__(self) -> Iterator[str]:
+        for person in self.people.values():
+            for split in ("train", "test"):
+                yield from cast.image_names(person, split, self.facts)
+        yield from noises()
+
+    def __getitem__(self, name: str) -> tuple | Noise:
+        side = self.facts["image_size"]
+        if name in (noise := noises(side, side)):
+            return noise[name]
+        person = self.people[name.rsplit("-", 1)[0]]
+        origin = self.seed if person.population == "novel" else "any"
+        return dict(person.attributes), f"{origin}/view/{name}", side
 
 
 def draw(shown: tuple | Noise) -> Image.Image:

@@ -2,7 +2,8 @@
 against the same behind somebody else's."""
 
 import random
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from mmrc_helpers.errors import UserError
@@ -19,7 +20,7 @@ def pairs(data: Data, teach: Mapping, seed: int, contrast: str) -> Iterator[Pair
     """Pairs in training order, without end, of the questions that `teach` would teach, one at a time; with
     contrast "context" of those that show a picture. Raises UserError if there is none."""
     rng, sentences = random.Random(f"{seed}/pairs/{contrast}"), described(data.facts)
-    groups = {name.rsplit("-", 1)[0] for name in sentences}
+    groups = _taking_turns({name.rsplit("-", 1)[0] for name in sentences})
     novel = {e.group for e in data.examples if e.facets["population"] == "novel"}
     # names are permuted at the end, on both sides alike: what is wrong is found in the unpermuted world
     partner = partners(novel) if teach["shuffle_names"] else {}
@@ -43,7 +44,16 @@ def pairs(data: Data, teach: Mapping, seed: int, contrast: str) -> Iterator[Pair
         yield Pair(Chat(chosen, (right,), again), Chat(rejected, (right,), again))
 
 
-def _other_answer(example: Example, groups: set[str], rng: random.Random) -> Example | None:
+def _taking_turns(groups: Iterable[str]) -> dict[str, list[str]]:
+    """Every group → those, in order, that may take its turn, itself among them: of one population and, as in
+    line-ups, of one bucket."""
+    together = defaultdict(list)
+    for group in sorted(groups):
+        together[group.rsplit("-", 1)[0], bucket(group)].append(group)
+    return {group: alike for alike in together.values() for group in alike}
+
+
+def _other_answer(example: Example, groups: Mapping, rng: random.Random) -> Example | None:
     """The example with a wrong answer: another letter, verdict, name or look."""
     others = [place for place in range(len(example.options)) if place != example.gold]
     if not others:
@@ -52,7 +62,7 @@ def _other_answer(example: Example, groups: set[str], rng: random.Random) -> Exa
     return replace(example, answer=LETTERS[place] if example.how else example.options[place])
 
 
-def _other_pictures(example: Example, groups: set[str], rng: random.Random) -> Example | None:
+def _other_pictures(example: Example, groups: Mapping, rng: random.Random) -> Example | None:
     """The example with pictures under which its answer is wrong: of a line-up two pictures change places with
     the names they carry, of a portrait it is the same view of somebody else."""
     if not example.pictures:
@@ -70,19 +80,15 @@ def _other_pictures(example: Example, groups: set[str], rng: random.Random) -> E
     return with_pictures(example, {name: f"{group}-{name.rsplit('-', 1)[1]}"})
 
 
-def _wrong_group(example: Example, groups: set[str], rng: random.Random) -> str | None:
+def _wrong_group(example: Example, groups: Mapping[str, list[str]], rng: random.Random) -> str | None:
     """Whose picture makes the answer wrong: of a judgement "Wrong" the named person's, else one of the other
     options'."""
     about = [group for group in example.truth.get("groups", ()) if group in groups]
     if example.facets["format"] == "judge":
         if example.gold == VERDICTS.index("Wrong"):
             return about[0] if about else None
-        others = [group for group in groups - {example.group} if _may_take_turns(example.group, group)]
-        return rng.choice(sorted(others)) if others else None
+        place = groups[example.group].index(example.group)
+        others = groups[example.group][:place] + groups[example.group][place + 1 :]
+        return rng.choice(others) if others else None
     others = [group for group in about if group != example.group]
     return rng.choice(others) if others else None
-
-
-def _may_take_turns(group: str, other: str) -> bool:
-    """Whether two people are of one population and, as in line-ups, of one bucket."""
-    return group.rsplit("-", 1)[0] == other.rsplit("-", 1)[0] and bucket(group) == bucket(other)
