@@ -9,7 +9,7 @@ PYTHON := $(VENV)/bin/python
 CACHES := PYTHON PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX
 unexport $(filter-out $(CACHES),$(filter PYTHON%,$(.VARIABLES)))
 
-.PHONY: study check test lab report readme gallery bench chaos environment
+.PHONY: study check test lab report readme gallery bench bench-gpu chaos environment
 
 study: environment  ## runs a study and prints its verdict: make study STUDY=reversal
 	@$(PYTHON) -m mmrc_helpers.run $(STUDY)
@@ -36,6 +36,9 @@ gallery: environment  ## draws every world: artifacts/studies/gallery.html
 
 bench: environment  ## measures what this machine does
 	@$(PYTHON) tests/bench.py
+
+bench-gpu: environment  ## measures one GPU at real sizes with random weights, in 8 minutes
+	@$(PYTHON) tests/bench_gpu.py
 
 chaos: environment  ## breaks a very small study in N ways and says what was lost: make chaos N=100 SEED=0
 	@$(PYTHON) tests/chaos/driver.py --count $(N) --seed $(SEED)

@@ -17,10 +17,12 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
+import bench_growth
 import bench_methods
 import numpy as np
 import tiny
 import torch
+from bench_lines import line
 
 from mmrc_helpers.dynamics import adapters
 from mmrc_helpers.dynamics.points import schedule
@@ -57,10 +59,8 @@ NOTHING = (
 
 
 def say(name: str, value: float, unit: str, peer: float | None = None, goal: float | None = None) -> None:
-    """Prints one figure; `ratio` is above one where ours is better than the peer."""
-    ratio = None if peer is None else peer / value if unit in ("s", "MB") else value / peer
-    shown = ["-" if number is None else f"{number:.3g}" for number in (peer, ratio, goal)]
-    print(f"bench {name} {value:.3g} {unit} peer {shown[0]} ratio {shown[1]} goal {shown[2]}", flush=True)
+    """Prints one figure."""
+    print(line(name, value, unit, peer, goal), flush=True)
 
 
 def best(work: Callable, times: int = 3) -> float:
@@ -287,6 +287,11 @@ def methods(bed: Bed) -> None:
     bench_methods.methods(say)
 
 
+def growth(bed: Bed) -> None:
+    """What people, views, checkpoints and instances cost as they grow: see bench_growth.py."""
+    bench_growth.growth(say)
+
+
 def probed_adapters(bed: Bed, count: int = 20) -> None:
     """Pairs probed a second under a folder of adapters: portraits with a right and a wrong name, and traces
     without pictures, where arithmetic leaves less to gain. The peer is the loop of prior work: for each
@@ -371,6 +376,7 @@ PARTS = (
     probing,
     probed_adapters,
     methods,
+    growth,
     smoke,
 )
 

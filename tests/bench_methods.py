@@ -23,7 +23,7 @@ import transformers as hf
 import trl.trainer.utils
 from models import toys
 from models.loaded import Toy, drawn
-from training.phases import ASKED, NAMES, asked, defaults, phase_of, started, trainer_of
+from training.phases import ASKED, NAMES, TRAIN, asked, defaults, phase_of, started, trainer_of
 from training.test_preference import as_stock
 from transformers import TrainerCallback
 from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
@@ -31,12 +31,10 @@ from trl.kernels import chunked_logprob
 
 from mmrc_helpers.store.pictures import Shards, write_shards
 from mmrc_helpers.tasks.example import Example
-from mmrc_helpers.tasks.rows import Pair, Task
+from mmrc_helpers.tasks.rows import Chat, Pair, Task
 
 SIDE, BATCH, STEPS = 512, 4, 2
 COMPLETIONS, NEW_TOKENS = 4, 24
-PICTURES = tuple(f"{k}.png" for k in range(BATCH * STEPS))
-TOLD = [f"This is {name}." for name in NAMES] * STEPS
 TEXT = {"hidden_size": 512, "intermediate_size": 1536, "num_hidden_layers": 8, "num_attention_heads": 8,
         "num_key_value_heads": 8, "head_dim": 64}  # fmt: skip
 EYES = {"hidden_size": 512, "intermediate_size": 2048, "depth": 12, "num_heads": 8, "out_hidden_size": 512,
@@ -46,73 +44,107 @@ EYES = {"hidden_size": 512, "intermediate_size": 2048, "depth": 12, "num_heads":
 def build(root: Path) -> None:
     """The model in a folder, and pictures of 16 x 16 tokens."""
     kind, small, processor = toys.qwen3_vl()
-    made = small.to_dict()
-    text = {**made["text_config"], **TEXT}
-    text["rope_parameters"] = {**text["rope_parameters"], "mrope_section": [12, 10, 10]}
-    ids = {name: value for name, value in made.items() if name.endswith("token_id")}
-    config = hf.Qwen3VLConfig(text_config=text, vision_config={**made["vision_config"], **EYES}, **ids)
+    config = shaped(small, TEXT, EYES)
     torch.manual_seed(0)
     kind(config).save_pretrained(root / "model")
     processor.save_pretrained(root / "model")
-    write_shards(root, {name: (k, SIDE, SIDE) for k, name in enumerate(PICTURES)}, drawn, 1, lambda *_: None)
+    draw(root, SIDE, STEPS)
+
+
+def draw(root: Path, side: int, steps: int) -> None:
+    """The pictures of so many steps."""
+    wanted = {name: (k, side, side) for k, name in enumerate(pictures(steps))}
+    write_shards(root, wanted, drawn, 1, lambda *_: None)
+
+
+def pictures(steps: int) -> list[str]:
+    return [f"{k}.png" for k in range(BATCH * steps)]
+
+
+def told(number: int) -> str:
+    return f"This is {NAMES[number % len(NAMES)]}."
+
+
+def shaped(small, text: dict, eyes: dict, **more):
+    """The configuration of a toy with other sizes of its language and vision part."""
+    made = small.to_dict()
+    ropes = {**made["text_config"].get("rope_parameters", {}), **text.get("rope_parameters", {})}
+    text = {**made["text_config"], **text, "rope_parameters": ropes}
+    return type(small)(
+        **{**made, "text_config": text, "vision_config": {**made["vision_config"], **eyes}, **more}
+    )
+
+
+def now_on(device: torch.device) -> float:
+    """Seconds: of this process's processors, or with a GPU by the clock when all its work is done."""
+    if device.type == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize(device)
+    return time.perf_counter()
 
 
 class Clock(TrainerCallback):
-    """Processor seconds of each step."""
+    """Seconds of each step."""
 
-    def __init__(self):
-        self.steps = []
+    def __init__(self, device: torch.device):
+        self.device, self.steps, self.runs = device, [], False
 
     def on_step_begin(self, *_, **__):
-        self.began = time.process_time()
+        self.began, self.runs = now_on(self.device), True
 
     def on_step_end(self, *_, **__):
-        self.steps.append(time.process_time() - self.began)
+        self.steps.append(now_on(self.device) - self.began)
+        self.runs = False
 
 
 class Timed:
-    """A method of a trainer that keeps the processor seconds of its calls."""
+    """A method of a trainer that keeps the seconds of its calls."""
 
-    def __init__(self, trainer, name: str):
-        self.own, self.seconds = getattr(trainer, name), []
+    def __init__(self, trainer, name: str, device: torch.device):
+        self.own, self.device, self.seconds = getattr(trainer, name), device, []
         setattr(trainer, name, self)
 
     def __call__(self, *args, **kwargs):
-        began = time.process_time()
+        began = now_on(self.device)
         found = self.own(*args, **kwargs)
-        self.seconds.append(time.process_time() - began)
+        self.seconds.append(now_on(self.device) - began)
         return found
 
 
 # --- rows --------------------------------------------------------------------------------------------------
 
 
-def answers() -> list[Pair]:
+def answers(steps: int) -> list[Pair]:
     """Two answers behind each picture."""
     return [
-        Pair(*(asked((picture,), ASKED, answer) for answer in TOLD[k : k + 2]))
-        for k, picture in enumerate(PICTURES)
+        Pair(*(asked((picture,), ASKED, told(number)) for number in (k, k + 1)))
+        for k, picture in enumerate(pictures(steps))
     ]
 
 
-def contexts() -> list[Pair]:
+def contexts(steps: int) -> list[Pair]:
     """One answer behind its picture and behind another."""
+    shown = pictures(steps)
     return [
-        Pair(*(asked((shown,), ASKED, TOLD[k]) for shown in (picture, PICTURES[k - 1])))
-        for k, picture in enumerate(PICTURES)
+        Pair(*(asked((picture,), ASKED, told(k)) for picture in (shown[k], shown[k - 1])))
+        for k in range(len(shown))
     ]
 
 
-def tasks() -> list[Task]:
+def tasks(steps: int) -> list[Task]:
     """A question behind each picture."""
     return [
-        Task(asked((picture,), ASKED, "").turns[:-1], Example(f"{k}", f"{k}", "train", (), TOLD[k]))
-        for k, picture in enumerate(PICTURES)
+        Task(asked((picture,), ASKED, "").turns[:-1], Example(f"{k}", f"{k}", "train", (), told(k)))
+        for k, picture in enumerate(pictures(steps))
     ]
 
 
-ROWS: dict[str, Callable] = {"dpo": answers, "adpo": contexts, "grpo": tasks,
-                             "sft": lambda: [pair.chosen for pair in answers()]}  # fmt: skip
+def chats(steps: int) -> list[Chat]:
+    """An answer behind each picture."""
+    return [pair.chosen for pair in answers(steps)]
+
+
+ROWS: dict[str, Callable] = {"dpo": answers, "adpo": contexts, "grpo": tasks, "sft": chats}
 WRITING = {"completions": COMPLETIONS, "max_new_tokens": NEW_TOKENS}
 
 
@@ -126,23 +158,34 @@ def case(name: str, precision: str, root: Path) -> dict[str, float]:
     name, _, family = name.partition("@")
     method, _, kind = name.partition("_")
     toy = Toy(family or "qwen3_vl", root / (family or "model"), Shards(root))
-    own = WRITING if method == "grpo" else {}
-    began = time.process_time()
+    found = timed(toy, root, method, kind, precision)
+    return {**found, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+
+
+def timed(
+    toy: Toy, root: Path, method: str, kind: str, precision: str, steps: int = STEPS, ready: Callable = id
+) -> dict[str, float]:
+    """Trains a method for some steps, ours or in another `kind`: rows (answers of GRPO) a second in a `step`,
+    in GRPO's parts too, the seconds of the `best` step, and those before the first, `once`. ready: hears the
+    clock of the steps before the first."""
+    own, began = WRITING if method == "grpo" else {}, now_on(toy.device)
     if kind in ("stock", "linear"):
-        trainer = _stock(toy, root, method, precision, own, kind == "linear")
+        trainer = _stock(toy, root, method, precision, steps, own, kind == "linear")
     else:
-        trainer = _ours(toy, root, method, precision, {**own, **OWN.get(kind, {})}, kind == "pixels")
-    clock, timed = Clock(), {}
+        own = {**own, **OWN.get(kind, {})}
+        trainer = _ours(toy, root, method, precision, steps, own, kind == "pixels")
+    clock, parts = Clock(toy.device), {}
     trainer.add_callback(clock)
     if method == "grpo":
         reading = "_get_per_token_logps_and_entropies"
-        timed = {"writing": Timed(trainer, "_generate"), "scoring": Timed(trainer, reading)}
+        named = {"writing": "_generate", "scoring": reading}
+        parts = {part: Timed(trainer, name, toy.device) for part, name in named.items()}
+    ready(clock)
     trainer.train()
-    once = time.process_time() - began - sum(clock.steps)
+    once = now_on(toy.device) - began - sum(clock.steps)
     count = BATCH * own.get("completions", 1)
-    rates = {part: count / min(timer.seconds) for part, timer in timed.items()}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {**rates, "step": count / min(clock.steps), "once": once, "peak": peak}
+    rates = {part: count / min(timer.seconds) for part, timer in parts.items()}
+    return {**rates, "step": count / min(clock.steps), "best": min(clock.steps), "once": once}
 
 
 # Ours with one of its switches off.
@@ -150,29 +193,38 @@ OWN = {"unshared": {"share_prompt": False},
        "pixels": {"share_prompt": False, "cache_reference": False}}  # fmt: skip
 
 
-def _ours(toy: Toy, root: Path, method: str, precision: str, own: dict, pixels: bool):
+def _ours(toy: Toy, root: Path, method: str, precision: str, steps: int, own: dict, pixels: bool):
     toy = unfrozen(toy) if pixels else toy
-    folder = Path(tempfile.mkdtemp(dir=root))
-    settings = {"steps": STEPS, "batch": BATCH, "precision": precision}
-    return trainer_of(phase_of(toy, folder, method, ROWS[method](), own=own, **settings))
+    settings = _settings(toy, precision, steps)
+    model = started(toy, {**defaults("base")["train"], **TRAIN}, toy.model)
+    folder, rows = Path(tempfile.mkdtemp(dir=root)), ROWS[method](steps)
+    return trainer_of(phase_of(toy, folder, method, rows, own=own, model=model, **settings))
 
 
-def _stock(toy: Toy, root: Path, method: str, precision: str, own: dict, linear: bool):
+def _settings(toy: Toy, precision: str, steps: int) -> dict:
+    machine = {"accelerator": toy.device.type}
+    return {"steps": steps, "batch": BATCH, "precision": precision, "machine": machine}
+
+
+def _stock(toy: Toy, root: Path, method: str, precision: str, steps: int, own: dict, linear: bool):
     trl.trainer.utils._use_triton = chunked_logprob._use_triton  # which training.phase changes
-    folder = Path(tempfile.mkdtemp(dir=root))
-    settings = {"steps": STEPS, "batch": BATCH, "precision": precision, "model": torch.nn.Identity()}
-    arguments = dict(phase_of(unfrozen(toy), folder, method, ROWS[method](), own=own, **settings).arguments)
-    fused = {"fusion_config": {"patch_embeddings": True}} if linear else {}
-    model = hf.AutoModelForImageTextToText.from_pretrained(toy.folder, dtype=torch.float32, **fused)
+    folder, rows = Path(tempfile.mkdtemp(dir=root)), ROWS[method](steps)
+    settings = {**_settings(toy, precision, steps), "model": torch.nn.Identity()}
+    arguments = dict(phase_of(unfrozen(toy), folder, method, rows, own=own, **settings).arguments)
+    pairs = as_stock(toy, answers(steps))
+    model = toy.model
+    if toy.device.type == "cpu":
+        fused = {"fusion_config": {"patch_embeddings": True}} if linear else {}
+        model = hf.AutoModelForImageTextToText.from_pretrained(toy.folder, dtype=torch.float32, **fused)
     model = started(toy, {**defaults("base")["train"], "lora_r": 4, "lora_alpha": 8}, model)
     made = {"model": model, "processing_class": toy.processor}
     if method == "dpo":
         args = DPOConfig(**arguments, max_length=None)
-        return DPOTrainer(args=args, train_dataset=as_stock(toy, answers()), **made)
+        return DPOTrainer(args=args, train_dataset=pairs, **made)
     if method == "sft":
-        rows = as_stock(toy, answers()).rename_column("chosen", "completion").remove_columns("rejected")
+        rows = pairs.rename_column("chosen", "completion").remove_columns("rejected")
         return SFTTrainer(args=SFTConfig(**arguments, max_length=None), train_dataset=rows, **made)
-    rows = as_stock(toy, answers()).remove_columns(["chosen", "rejected"])
+    rows = pairs.remove_columns(["chosen", "rejected"])
     settings = {"num_generations": COMPLETIONS, "max_completion_length": NEW_TOKENS, "temperature": 1.0}
     args = GRPOConfig(**arguments, **settings, beta=0.0, shuffle_dataset=False)
     return GRPOTrainer(args=args, train_dataset=rows, reward_funcs=_rewarded, **made)

@@ -20,7 +20,7 @@ from mmrc_helpers.worlds.folder import read_data
 
 _made = tempfile.TemporaryDirectory(prefix="mmrc-")  # a copy of every stage that was finished here
 HOSTILE = "<script>alert(1)</script>"  # the name of one person; it must only ever be seen as text
-PROBED = ("forward/free", "forward/choice", "reverse/free", "reverse/choice")
+PROBED = ("forward/free", "reverse/free")
 STUDY = """
 question: Does face → name also answer name → face?
 expected: A gap within the choice format.

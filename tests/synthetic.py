@@ -55,8 +55,7 @@ def evidence(
 def answers(variant="forward", seed=0, people=80, novel=FORWARD, background=None, **options) -> pd.DataFrame:
     """Prepared answers of one run. `novel` and `background` give the exact share of right answers per cell
     (cells left out are at chance); see `rows` for the options."""
-    frozen = _frozen([novel, background, options])
-    return scores.prepare(_frame(seed, people, frozen).copy(), variant, seed)
+    return _prepared(variant, seed, people, _frozen([novel, background, options])).copy()
 
 
 def study(variants: Mapping[str, dict], seeds=(0, 1, 2), **options) -> pd.DataFrame:
@@ -66,6 +65,11 @@ def study(variants: Mapping[str, dict], seeds=(0, 1, 2), **options) -> pd.DataFr
         for variant, novel in variants.items()
         for seed in seeds
     )
+
+
+@lru_cache(maxsize=64)
+def _prepared(variant: str, seed: int, people: int, frozen: str) -> pd.DataFrame:
+    return scores.prepare(_frame(seed, people, frozen), variant, seed)
 
 
 @lru_cache(maxsize=64)
@@ -114,7 +118,7 @@ def rows(
                 spoilt = invalid if isinstance(invalid, int) else invalid.get(cell, 0)
                 for person in range(people):
                     for match in (True, False) if cell.endswith("judge") else (True,):
-                        row = _row(population, cell, person, bool(right[person]), match, drop, seed)
+                        row = dict(_row(population, cell, person, bool(right[person]), match, drop, seed))
                         if cell in denies and population == "novel":
                             row |= _denied(row)
                         if collapse and row["format"] == "choice":
@@ -148,6 +152,7 @@ def _spread(people: int, share: float, rng) -> np.ndarray:
     return rng.permutation(np.arange(people) < round(share * people))
 
 
+@lru_cache(maxsize=1 << 15)  # studies differ in few of their rows
 def _row(population, cell, person, right, match, drop, seed) -> dict:
     topic = "in_context" if cell == "in_context" else "identity"
     direction, format = ("reverse/choice" if cell == "in_context" else cell.split(",")[0]).split("/")

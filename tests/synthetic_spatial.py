@@ -1,6 +1,7 @@
 """Answers of simulated spatial studies, written as evaluation writes them: the share of right answers after
 every phase and in each direction is exact, so that what the finding says is known beforehand."""
 
+from functools import lru_cache
 from itertools import product
 
 import numpy as np
@@ -63,6 +64,12 @@ def evidence(scenes=60, seeds=(0, 1), report=REPORT, logged=True, **variants) ->
 
 
 def answers(variant: str, seed: int, phase: int, shares: dict, scenes: int) -> pd.DataFrame:
+    return _answers(variant, seed, phase, tuple(shares.items()), scenes).copy()
+
+
+@lru_cache(maxsize=64)  # studies differ in few of their runs
+def _answers(variant: str, seed: int, phase: int, shares: tuple, scenes: int) -> pd.DataFrame:
+    shares = dict(shares)
     rng = np.random.default_rng([seed, phase, scenes])
     rows = []
     for population, kind, direction in product(("novel", "background"), OPTIONS, shares):

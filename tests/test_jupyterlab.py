@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,7 +16,7 @@ import urllib.request
 import finished_study
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
+from nbformat.v4 import new_code_cell
 from test_answers_in_browser import MOST_MILLISECONDS, STEPS
 from test_browser import NOTEBOOKS, chromium, environment, pytestmark  # noqa: F401
 
@@ -50,37 +49,37 @@ def lab(environment):  # noqa: F811
                 server.wait()
 
 
-def test_jupyterlab_runs_the_first_notebook_to_its_end(chromium, environment, lab):  # noqa: F811
-    shutil.copy(NOTEBOOKS / "01_data.ipynb", environment / "work")
-    page = chromium.new_page(viewport={"width": 1300, "height": 1000})
+@pytest.fixture(scope="module")
+def page(chromium, environment, lab):  # noqa: F811
+    """JupyterLab, in which the first notebook has run, and behind its cells one that browses answers."""
+    study = load_study(finished_study.write(environment / "params"))
+    notebook = nbformat.read(NOTEBOOKS / "01_data.ipynb", as_version=4)
+    source = f"import mmrc_helpers as mm\nmm.browse(mm.open_run({str(study.path)!r}, 'forward', 0))"
+    notebook.cells.append(new_code_cell(source))
+    nbformat.write(notebook, environment / "work" / "01_data.ipynb")
+    page = chromium.new_page(viewport={"width": 1500, "height": 1000})
     page.goto(lab("01_data"))
     page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=90_000)
     page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=90_000)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    last = page.locator(".jp-CodeCell").last
-    last.locator(".sheet img").first.wait_for(timeout=240_000)
-    assert last.locator(".jp-InputPrompt").inner_text() == "[7]:"
+    page.locator("article.answer").wait_for(timeout=300_000)
+    yield page
+    page.close()
+
+
+def test_jupyterlab_runs_the_first_notebook_to_its_end(page, environment):  # noqa: F811
+    *_, last, browses = page.locator(".jp-CodeCell").all()
+    last.locator(".sheet img").first.wait_for()
+    prompts = [cell.locator(".jp-InputPrompt").inner_text() for cell in (last, browses)]
+    assert prompts == ["[7]:", "[8]:"]
     for wrong in ("error", "stderr"):
         assert page.locator(f"[data-mime-type='application/vnd.jupyter.{wrong}']").count() == 0
     assert page.locator(".sheet img").count() > 20
     page.screenshot(path=environment / "lab.png", full_page=True)
-    page.close()
 
 
-def test_jupyterlab_browses_the_answers_of_a_run(chromium, environment, lab):  # noqa: F811
-    study = load_study(finished_study.write(environment / "params"))
-    source = f"import mmrc_helpers as mm\nmm.browse(mm.open_run({str(study.path)!r}, 'forward', 0))"
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
-    nbformat.write(
-        new_notebook(cells=[new_code_cell(source)], metadata=kernel), environment / "work" / "browse.ipynb"
-    )
-    page = chromium.new_page(viewport={"width": 1500, "height": 1000})
-    page.goto(lab("browse"))
-    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=90_000)
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    page.locator("article.answer").wait_for(timeout=120_000)
+def test_jupyterlab_browses_the_answers_of_a_run(page, environment):  # noqa: F811
     first = page.locator("article.answer").get_attribute("data-id")
     steps = page.evaluate(STEPS, {"selector": ".answers-browser", "key": "j", "count": 10})
     assert min(steps) < MOST_MILLISECONDS, json.dumps(steps)  # the least: other tests run beside it
@@ -89,7 +88,6 @@ def test_jupyterlab_browses_the_answers_of_a_run(chromium, environment, lab):  #
     page.get_by_label("format", exact=True).select_option(label="choice")
     page.wait_for_function("document.querySelectorAll('article img[src^=\"blob:\"]').length >= 4")
     page.screenshot(path=environment / "browse.png")
-    page.close()
 
 
 def _free_port() -> int:

@@ -86,6 +86,14 @@ def test_a_method_never_imports_a_world_and_a_program_never_another():
         assert not [name for name in imports_of(path) if name.startswith("programs.")], path
 
 
+def test_a_started_program_does_its_main_and_no_more():
+    """So that a fork that calls `main` (preloaded.py) does what a process of the program's own does."""
+    for path in set(PACKAGE.rglob("programs/*.py")) - {PACKAGE / "programs" / "__init__.py"}:
+        text = path.read_text(encoding="utf-8")
+        assert text.endswith('\n\nif __name__ == "__main__":\n    worker.run_main(main)\n'), path
+        assert text.count("__name__") == 1, path
+
+
 def test_files_and_functions_stay_small_enough_to_read():
     """A file fits a reader's head, a main a glance."""
     for path in PACKAGE.rglob("*.py"):

@@ -1,5 +1,6 @@
 """`python -m mmrc_helpers.merge`: the model of a run with its card, once."""
 
+import preloaded
 import pytest
 import tiny
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -27,7 +28,7 @@ variants:
 def study(tmp_path_factory):
     place = tmp_path_factory.mktemp("merge")
     (place / "small.yaml").write_text(STUDY)
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, preloaded.stages():
         patch.setenv("MMRC_ARTIFACTS", str(place / "artifacts"))
         yield place / "small.yaml"
 

@@ -5,7 +5,10 @@ The clusters of all intervals are groups (facts). A group that is asked the very
 cluster; one that differs from seed to seed is a cluster in each.
 """
 
+import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,7 @@ import pandas as pd
 from mmrc_helpers.analysis import intervals
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.store import files
+from mmrc_helpers.tasks.example import shared
 
 # The columns of answers.jsonl that are no facets, and those that are added here.
 FIXED = (
@@ -29,7 +33,8 @@ def read_answers(folder: Path, variant: str, seed: int) -> pd.DataFrame:
 
     Raises UserError if the folder holds no answers.
     """
-    answers = pd.DataFrame(files.read_jsonl(Path(folder) / "answers.jsonl"))
+    each = partial(shared, known={})
+    answers = pd.DataFrame(files.read_jsonl(Path(folder) / "answers.jsonl", each))
     if answers.empty:
         raise UserError(f"{folder}: no answers in answers.jsonl; evaluate again: --redo eval")
     return prepare(answers, variant, seed)
@@ -45,6 +50,8 @@ def prepare(answers: pd.DataFrame, variant: str, seed: int) -> pd.DataFrame:
 def written(answers: pd.DataFrame) -> pd.Series:
     """Whether each answer counts by its text: the format "free" where the world has formats, and elsewhere
     whatever has no lettered options."""
+    if "format" in answers and answers["format"].notna().all():
+        return answers["format"] == "free"
     unlettered = (answers["how"] == "") & (answers["answer"] != "")  # without an answer it is only compared
     if "format" not in answers:
         return unlettered
@@ -56,10 +63,12 @@ def join(runs: Iterable[pd.DataFrame]) -> pd.DataFrame:
     the group is asked something else in another seed."""
     answers = pd.concat(list(runs), ignore_index=True)
     asked = answers["id"] + "\n" + answers["question"] + "\n" + answers["answer"]
-    asked = asked.groupby([answers["group"], answers["seed"]]).agg(frozenset)
-    alike = asked.groupby(level="group").nunique() == 1
+    columns = {"group": answers["group"], "seed": answers["seed"], "asked": asked}
+    codes = pd.DataFrame({name: pd.factorize(column)[0] for name, column in columns.items()})
+    found = codes.drop_duplicates().groupby("group")
+    alike = found.size() == found["seed"].nunique() * found["asked"].nunique()  # everything in every seed
     own = answers["seed"].astype(str) + "/" + answers["group"]
-    return answers.assign(cluster=answers["group"].where(answers["group"].map(alike), own))
+    return answers.assign(cluster=answers["group"].where(alike.to_numpy()[codes["group"]], own))
 
 
 def last_phase(answers: pd.DataFrame) -> pd.DataFrame:
@@ -77,7 +86,7 @@ def facets(answers: pd.DataFrame) -> list[str]:
 def is_valid(answers: pd.DataFrame) -> pd.Series:
     """Whether each answer was parsed, and its log-probabilities are numbers: a model that overflows gives
     nan, which no option wins or loses against."""
-    return (answers["parsed"] != INVALID) & answers["logprobs"].map(lambda of: not np.isnan(of).any())
+    return (answers["parsed"] != INVALID) & answers["logprobs"].map(lambda of: not math.isnan(sum(of)))
 
 
 def pick(answers: pd.DataFrame, **wanted: str) -> pd.DataFrame:
@@ -143,10 +152,14 @@ def chance(cell: pd.DataFrame) -> float:
 
 
 def _commonest(told: pd.DataFrame) -> float:
-    asked = told.drop_duplicates(["seed", "id"])
-    about = asked["truth"].map(lambda truth: truth.get("about", "")).rename("about")
-    given = asked.groupby([asked["seed"], about, asked["answer"]]).size()
-    return float(given.groupby(level=["seed", "about"]).max().sum() / len(asked))
+    columns = (told[name].to_list() for name in ("seed", "id", "truth", "answer"))
+    asked: dict[tuple, tuple] = {}
+    for seed, id, truth, answer in zip(*columns, strict=True):
+        asked.setdefault((seed, id), (truth, answer))
+    given: dict[tuple, Counter] = {}
+    for (seed, _), (truth, answer) in asked.items():
+        given.setdefault((seed, truth.get("about", "")), Counter())[answer] += 1
+    return sum(max(counts.values()) for counts in given.values()) / len(asked)
 
 
 def shares(cell: pd.DataFrame) -> pd.Series:

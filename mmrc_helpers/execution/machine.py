@@ -95,6 +95,16 @@ def tracking(folder: Path, machine: Mapping) -> dict[str, str]:
     }[name]  # fmt: skip
 
 
+def sharding(machine: Mapping) -> str:
+    """How training is sharded over processes: the ZeRO stage, "fsdp", or "none"."""
+    return "fsdp" if machine["fsdp"] else machine["zero"]
+
+
+def shards_weights(machine: Mapping) -> str:
+    """The parameter by which no process holds all weights while training, as one says it; else empty."""
+    return {"3": "machine.zero 3", "fsdp": "machine.fsdp"}.get(sharding(machine), "")
+
+
 def runs_at_once(machine: Mapping) -> int:
     """How many runs of a study are computed side by side: as asked for, on the cores that there are; on GPUs
     one run has them all."""

@@ -75,7 +75,8 @@ def image(figure: Figure, name: str = ""):
 def trimmed(figure: Figure) -> Bbox:
     """Lays the figure out, for good, and measures what is drawn on it: the part to save, in inches. With
     `bbox_inches="tight"` matplotlib does both anew for every file."""
-    figure.draw_without_rendering()
+    if engine := figure.get_layout_engine():  # none any more when it is shown again
+        engine.execute(figure)
     figure.set_layout_engine(None)  # "none" would leave a placeholder, for which every file is drawn twice
     return figure.get_tightbbox().padded(rcParams["savefig.pad_inches"])
 

@@ -40,9 +40,9 @@ def main(folder: Path) -> dict:
     load.check_precision(train, device)
     set_seed(seed)  # the trainer's own seeding comes after the adapter's first weights
     source = folders.input_folder(folder, "data")
-    world, data = world_of(source), read_data(source, "train")
+    world = world_of(source)
     processor = start.processor_of(folder, recipe, sentences_of)
-    rows = rows_of(world, data, train, seed, processor)
+    rows = rows_of(world, read_data(source, "train"), train, seed, processor)  # only these stay in memory
     train = {**train, "steps": len(rows) // train["batch"]}
     # ZeRO-3 begins with the exchange: what is loaded comes in shards, what is made here is made whole.
     model = start_model(folder, recipe, processor) if start.is_new(recipe) else None

@@ -4,7 +4,7 @@ import json
 import os
 import shlex
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from mmrc_helpers.errors import UserError, show
@@ -84,15 +84,16 @@ def append_jsonl(path: Path, rows: Iterable[Mapping]) -> None:
         disk.sync_file(file)
 
 
-def read_jsonl(path: Path) -> list[dict]:
-    """The rows of a JSONL file. Raises UserError naming file, line and the command that mends it."""
+def read_jsonl(path: Path, each: Callable[[dict], dict] = lambda row: row) -> list[dict]:
+    """The rows of a JSONL file, what `each` makes of every one. Raises UserError naming file, line and the
+    command that mends it."""
     if not path.is_file():
         raise UserError(f"{show(path)} is missing; {mend(path.parent)}")
     rows = []
     with path.open("rb") as file:  # decoded line by line, so that the error can name the line
         for number, line in enumerate(file, 1):
             try:
-                rows.append(json.loads(line))
+                rows.append(each(json.loads(line)))
             except ValueError:
                 raise UserError(f"{show(path)}, line {number}, is damaged; {mend(path.parent)}") from None
     return rows

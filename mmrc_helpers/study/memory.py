@@ -81,7 +81,8 @@ def written_setting(run: Run, phase: Mapping) -> Setting:
     rows = micro_batch(rows_of_a_step(phase), processes, machine["micro_batch"])
     quantize = run.params["model"]["quantize"]
     checkpointing, offload = machine["gradient_checkpointing"], machine["offload"]
-    return Setting(processes, machine["zero"], rows, checkpointing, quantize, offload)
+    zero = "3" if machine["fsdp"] else machine["zero"]  # both shard everything that is kept
+    return Setting(processes, zero, rows, checkpointing, quantize, offload)
 
 
 def _asked(run: Run, tokens: int, pictures: int, cpu: bool) -> Asked:

@@ -252,15 +252,28 @@ def _wrong_together(params: Mapping) -> Iterator[str]:
             f"machine.zero: {machine['zero']} shards over processes, but machine.launcher is python; "
             "use deepspeed"
         )
+    if machine["fsdp"] and machine["zero"] != "none":
+        yield f"machine.fsdp: takes the place of machine.zero: {machine['zero']}; write zero: none"
+    if machine["fsdp"] and machine["processes"] < 2:
+        yield "machine.fsdp: shards over processes; say how many in machine.processes, or write fsdp: false"
+    if machine["fsdp"] and params["model"]["quantize"] != "none":
+        yield "machine.fsdp: cannot shard weights in 4 bit; write fsdp: false or model.quantize: none"
     if machine["offload"] and machine["zero"] not in ("2", "3"):
         yield "machine.offload: moves what ZeRO 2 or 3 shards; write machine.zero: 2 or 3, or offload: false"
     probes, keeps = params["dynamics"]["probes"], params["dynamics"]["snapshots"]
+    if probes and phases and machine["fsdp"]:
+        yield "dynamics.probes: under machine.fsdp no process has a whole adapter; write machine.zero: 2"
     if probes and not keeps and phases and machine["zero"] == "3":
         yield (
             "dynamics.probes: under machine.zero 3 no process has the whole model to probe; set "
             "dynamics.snapshots: true, which probes after training, or machine.zero: 2"
         )
     for phase in phases:
+        if machine["fsdp"] and phase["optimizer"] == "muon":
+            yield "train.optimizer: muon's states cannot be gathered under machine.fsdp; write adamw"
+        if machine["fsdp"] and not phase["lora_r"]:
+            # TRL (1.16) gathers the head's weights without averaging their gradient over the processes.
+            yield "train.lora_r: 0 trains every weight, which machine.fsdp gets wrong; write machine.zero: 3"
         if probes and keeps and not phase["lora_r"]:
             yield (
                 "dynamics.snapshots: keeps adapters, but train.lora_r 0 trains every weight; set "

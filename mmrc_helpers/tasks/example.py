@@ -19,7 +19,7 @@ Part = tuple[str, str]
 Turn = tuple[str, tuple[Part, ...]]  # role (system, user or assistant) and its parts: texts and images only
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)  # slots: there are hundreds of thousands
 class Example:
     """One question with its answer and its facets. Equal only to itself; `id` names it.
 
@@ -182,12 +182,13 @@ def read_examples(path: Path, split: str | None = None) -> list[Example]:
         raise UserError(f"{show(path)} is missing; make the data again: --redo data")
     known = {field.name for field in fields(Example)}
     examples, wanted = [], b"" if split is None else f'"split": "{split}"'.encode()
+    words: dict = {}
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if wanted not in line:
                 continue
             try:
-                examples.append(_example(json.loads(line), known))
+                examples.append(_example(shared(json.loads(line), words), known))
             except (ValueError, TypeError) as error:
                 raise UserError(
                     f"{show(path)}, line {number}: not a whole example ({error}); "
@@ -196,6 +197,21 @@ def read_examples(path: Path, split: str | None = None) -> list[Example]:
     for name in {name for example in examples for name in (example.group, *example.pictures)}:
         check_file_name(name, show(path))
     return examples
+
+
+def shared(value, known: dict):
+    """A value of JSON with one string, or mapping of strings, in place of equal ones that are `known`: most
+    parts of an example, or of an answer to it, stand in many others."""
+    if isinstance(value, str):
+        return known.setdefault(value, value)
+    if isinstance(value, list):
+        return [shared(one, known) for one in value]
+    if not isinstance(value, dict):
+        return value
+    found = {known.setdefault(name, name): shared(one, known) for name, one in value.items()}
+    if all(isinstance(one, str) for one in found.values()):
+        return known.setdefault(tuple(found.items()), found)
+    return found
 
 
 def _example(row, known: set[str]) -> Example:

@@ -6,16 +6,19 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from mmrc_helpers.errors import UserError, show
+from mmrc_helpers.execution.machine import sharding
 from mmrc_helpers.store import disk, files
 
 MANIFEST = "manifest.json"
-# How the file ends that holds the optimizer's state, by ZeRO stage (transformers 5.23, deepspeed 0.19.8).
-OPTIMIZER = {"none": "optimizer.pt", "0": "model_states.pt", "2": "optim_states.pt", "3": "optim_states.pt"}
+# How the file ends that holds the optimizer's state, by sharding (transformers 5.23, deepspeed 0.19.8).
+OPTIMIZER = {"none": "optimizer.pt", "0": "model_states.pt", "2": "optim_states.pt", "3": "optim_states.pt",
+             "fsdp": "optimizer.bin"}  # fmt: skip
 
 
 def layout_of(machine: Mapping, processes: int) -> dict:
     """How the processes share a checkpoint: it can only be read as it was written."""
-    return {"processes": processes, "zero": machine["zero"] if machine["deepspeed"] else "none"}
+    sharded = machine["deepspeed"] or machine["fsdp"]
+    return {"processes": processes, "zero": sharding(machine) if sharded else "none"}
 
 
 def seal(folder: Path, layout: Mapping) -> None:
@@ -35,12 +38,17 @@ def newest_whole(folder: Path, layout: Mapping, warn: Callable[[str], None]) -> 
         written = files.read_json(path / MANIFEST)["layout"]
         if written != layout:
             raise UserError(
-                f"{show(path)} was written with machine.processes: {written['processes']} and machine.zero: "
-                f"{written['zero']}, and now these are {layout['processes']} and {layout['zero']}; set them "
-                f"back to go on from it, or rm -r {show(folder)} to train from the start"
+                f"{show(path)} was written with {_said(written)}, and now the study has {_said(layout)}; set "
+                f"them back to go on from it, or rm -r {show(folder)} to train from the start"
             )
         return path
     return None
+
+
+def _said(layout: Mapping) -> str:
+    """A layout as the parameters that make it."""
+    sharded = "machine.fsdp: true" if layout["zero"] == "fsdp" else f"machine.zero: {layout['zero']}"
+    return f"machine.processes: {layout['processes']} and {sharded}"
 
 
 def keep_newest(folder: Path, step: int, count: int) -> None:

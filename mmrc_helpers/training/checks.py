@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from mmrc_helpers.errors import listed
+from mmrc_helpers.execution.machine import shards_weights
 
 # f-divergences are defined where only the difference of two rewards counts (arXiv 2309.16240).
 DIFFERENCES = {"sigmoid", "sigmoid_norm", "hinge", "ipo", "exo_pair", "robust", "discopop", "sft"}
@@ -42,9 +43,9 @@ def preference(train: Mapping, machine: Mapping) -> Iterator[str]:
             f"{name}.sync_steps: moves a frozen copy of all weights: it needs train.lora_r: 0, "
             "cache_reference: false and reference_free: false"
         )
-    if machine["zero"] == "3" and keeps_copy:
+    if (sharded := shards_weights(machine)) and keeps_copy:
         yield (
-            f"{name}.cache_reference: under machine.zero 3 no process holds a frozen copy of all weights; "
+            f"{name}.cache_reference: under {sharded} no process holds a frozen copy of all weights; "
             "set it to true"
         )
 
@@ -57,9 +58,9 @@ def grpo(train: Mapping, machine: Mapping) -> Iterator[str]:
             yield f"grpo.weights.{name}: expected a number such as 1.0; got {weight!r}"
     if method["kl_limit"] and not method["beta"]:
         yield "grpo.kl_limit: without beta no reference is kept to measure from; give beta, such as 0.001"
-    if machine["zero"] == "3" and method["beta"] and not train["lora_r"]:
+    if (sharded := shards_weights(machine)) and method["beta"] and not train["lora_r"]:
         yield (
-            "grpo.beta: under machine.zero 3 no process holds a frozen copy of all weights; set it to 0.0, "
+            f"grpo.beta: under {sharded} no process holds a frozen copy of all weights; set it to 0.0, "
             "or train an adapter"
         )
     if train["lora_dropout"]:

@@ -12,12 +12,13 @@ from pathlib import Path
 import deepspeed
 import torch
 import trl.trainer.utils
-from accelerate.utils import broadcast_object_list, imports
+from accelerate import Accelerator, PartialState
+from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin, broadcast_object_list, imports
 from transformers import TrainerCallback, TrainingArguments
 
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.execution import worker
-from mmrc_helpers.execution.machine import PROJECT, micro_batch
+from mmrc_helpers.execution.machine import PROJECT, micro_batch, shards_weights
 from mmrc_helpers.models.encode import Encoder, Tokens
 from mmrc_helpers.models.features import Frozen
 from mmrc_helpers.store import files
@@ -30,6 +31,8 @@ from mmrc_helpers.training.optimizers import make_optimizer, rate_at
 trl.trainer.utils._use_triton = lambda device: True
 # Accelerate reads a package's metadata each time it asks whether it is there: several times in every step.
 imports._is_package_available = cache(imports._is_package_available)
+# Nor does DeepSpeed compile an exchange of its own on CPUs, for a minute and by a compiler: gloo is there.
+deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ def arguments_of(folder: Path, train: Mapping, machine: Mapping, seed: int) -> d
         "use_cpu": use_cpu,
         "gradient_checkpointing": machine["gradient_checkpointing"],
         "deepspeed": machine["deepspeed"] or None,
+        **({"fsdp": True, "fsdp_config": {"state_dict_type": "FULL_STATE_DICT"}} if machine["fsdp"] else {}),
         "logging_steps": machine["log_steps"],
         "save_steps": machine["save_steps"],
         "seed": seed,
@@ -108,12 +112,13 @@ def whole(part: torch.nn.Module):
 
 
 def check_shards(tokens: Sequence[tuple[Tokens, ...]], encoder: Encoder, machine: Mapping) -> None:
-    """UserError for rows with and without pictures while ZeRO-3 shards a vision part that runs in training:
+    """UserError for rows with and without pictures while a vision part is sharded that runs in training:
     processes whose pass shows no picture would never join those that gather it."""
     seeing = {any(t.pictures for t in row) for row in tokens}
-    if machine["zero"] == "3" and len(seeing) > 1 and not isinstance(encoder.pictures, Frozen):
+    sharded = shards_weights(machine)
+    if sharded and len(seeing) > 1 and not isinstance(encoder.pictures, Frozen):
         raise UserError(
-            "machine.zero: 3 shards the vision part, which rows without pictures never run, so that "
+            f"{sharded} shards the vision part, which rows without pictures never run, so that "
             "processes would wait for each other for ever; write zero: 2, keep features "
             "(train.freeze_vision: true, a larger machine.features_gb), or teach only rows with pictures"
         )
@@ -153,6 +158,18 @@ class Ours:
     @property
     def layout(self) -> dict:
         return checkpoints.layout_of(self.phase.machine, worker.world_size())
+
+    def create_accelerator_and_postprocess(self):
+        """The trainer's accelerator. Accelerate (1.15) shards by FSDP on GPUs alone; torch does on CPUs, too,
+        once the state that all accelerators share says so."""
+        if self.args.fsdp and self.args.use_cpu:
+            plugin = FullyShardedDataParallelPlugin(**self.args.fsdp_plugin_args)
+            if self.args.bf16:
+                plugin.set_mixed_precision("bf16")
+            state = Accelerator(cpu=True, mixed_precision="bf16" if self.args.bf16 else "no").state
+            PartialState._shared_state["distributed_type"] = state.distributed_type = DistributedType.FSDP
+            state.fsdp_plugin = plugin
+        super().create_accelerator_and_postprocess()
 
     def _save_checkpoint(self, model, trial):
         folder, step = Path(self.args.output_dir), self.state.global_step

@@ -1,6 +1,7 @@
 """The finding of simple-to-hard puzzles, on simulated answers and gradients whose numbers are known."""
 
 import json
+from functools import lru_cache
 from itertools import product
 
 import numpy as np
@@ -39,11 +40,15 @@ def answers(variant, seed=0, shares=None, dropped=(), misread=0.0, views=VIEWS) 
     """Prepared answers: of every cell the first instances are right, as many as the share says (a list: one
     for each seed). misread: share of the answers about pictures, the last ones, that read wrongly. dropped:
     cells asked once more without the picture, with their shares."""
+    return _answers(variant, seed, json.dumps([shares or {}, dict(dropped), misread, views])).copy()
+
+
+@lru_cache(maxsize=128)  # studies differ in few of their runs
+def _answers(variant: str, seed: int, told: str) -> pd.DataFrame:
     rows = []
-    cells = {
-        (d, v, "none"): (shares or {}).get(f"{d}/{v}", 0.0) for d, v in product(("simple", "hard"), views)
-    }
-    cells |= {(*cell.split("/"), "image"): share for cell, share in dict(dropped).items()}
+    shares, dropped, misread, views = json.loads(told)
+    cells = {(d, v, "none"): shares.get(f"{d}/{v}", 0.0) for d, v in product(("simple", "hard"), views)}
+    cells |= {(*cell.split("/"), "image"): share for cell, share in dropped.items()}
     for (difficulty, view, drop), share in cells.items():
         share = share[seed % len(share)] if isinstance(share, list) else share
         for k in range(N):

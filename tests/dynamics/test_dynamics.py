@@ -5,6 +5,7 @@ import sys
 import time
 
 import pandas as pd
+import preloaded
 import pytest
 import tiny
 from safetensors.torch import load_file
@@ -55,7 +56,8 @@ def artifacts(artifacts_with_base, tiny_data, monkeypatch):
 
 
 def make(stage, run, **machine):
-    return stages.make(stage, {**run.params["machine"], **machine}, tiny.quiet)
+    with preloaded.stages():
+        return stages.make(stage, {**run.params["machine"], **machine}, tiny.quiet)
 
 
 def weights(folder) -> dict:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pandas as pd
+import preloaded
 import pytest
 import torch
 from dynamics.test_probes import by_hand
@@ -33,7 +34,7 @@ NAMES = ("checkpoint-5", "checkpoint-20", "checkpoint-100")
 
 @pytest.fixture(scope="module", autouse=True)
 def artifacts(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
+    with preloaded.stages(), pytest.MonkeyPatch.context() as patch:
         patch.setenv("MMRC_ARTIFACTS", str(tmp_path_factory.mktemp("probe") / "artifacts"))
         yield
 

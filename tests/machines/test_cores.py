@@ -20,6 +20,7 @@ MACHINE = {
     "processes": 0,
     "hostfile": "",
     "zero": "none",
+    "fsdp": False,
     "offload": False,
     "threads": 0,
     "environment": {},

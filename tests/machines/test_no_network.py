@@ -29,6 +29,7 @@ MACHINE = {
     "processes": 0,
     "hostfile": "",
     "zero": "none",
+    "fsdp": False,
     "offload": False,
     "threads": 1,
     "heartbeat_seconds": 60,

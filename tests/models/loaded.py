@@ -27,16 +27,17 @@ def drawn(wanted: tuple[int, int, int]) -> Image.Image:
 
 @dataclass(frozen=True)
 class Toy:
-    """A family's toy in a folder, and pictures of several sizes."""
+    """A family's toy in a folder, pictures of several sizes, and the device it is on."""
 
     family: str
     folder: Path
     shards: Shards
+    device: torch.device = CPU
 
     @cached_property
     def model(self):
         model = load.load_model(self.folder, PLAIN).eval()
-        load.choose_attention(model, CPU)
+        load.choose_attention(model, self.device)
         return model
 
     @cached_property
@@ -55,10 +56,8 @@ class Toy:
         """With features in place of pixels."""
         if self.family not in toys.SEEING:
             return self.pixels
-        names = self.shards.names
-        return Encoder(
-            self.processor, features.open_pictures(self.shards, names, self.processor, self.model, CPU)
-        )
+        shown = self.shards, self.shards.names, self.processor
+        return Encoder(self.processor, features.open_pictures(*shown, self.model, self.device))
 
 
 _built: dict[str, Toy] = {}

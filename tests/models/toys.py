@@ -174,15 +174,16 @@ def idefics3() -> tuple:
     )
 
 
-def smolvlm() -> tuple:
+def smolvlm(tile: int = TILE, longest: int = 2 * TILE, places: int = 4) -> tuple:
+    """tile, longest: pixels of a tile and of a picture; places: tokens of a tile."""
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<video>"]
     tokenizer = _tiled(special, bos_token="<|im_start|>", pad_token="<|im_end|>")
-    images = hf.SmolVLMImageProcessor(size={"longest_edge": 2 * TILE}, max_image_size={"longest_edge": TILE})
+    images = hf.SmolVLMImageProcessor(size={"longest_edge": longest}, max_image_size={"longest_edge": tile})
     videos = hf.SmolVLMVideoProcessor(
         size={"longest_edge": TILE}, max_image_size={"longest_edge": TILE}, num_frames=2, fps=1
     )
     template = templates.smolvlm_chat_template
-    processor = hf.SmolVLMProcessor(images, tokenizer, videos, image_seq_len=4, chat_template=template)
+    processor = hf.SmolVLMProcessor(images, tokenizer, videos, image_seq_len=places, chat_template=template)
     return hf.SmolVLMForConditionalGeneration, _tiled_config(hf.SmolVLMConfig, processor.tokenizer), processor
 
 
@@ -193,8 +194,7 @@ def _tiled_config(kind, tokenizer):
                 pad_token_id=tokenizer.pad_token_id)  # fmt: skip
 
 
-def llava_next() -> tuple:
-    side, patch = 32, 8
+def llava_next(side: int = 32, patch: int = 8) -> tuple:
     tokenizer = sentence_piece(
         ["<image>", "<pad>"], bos_token="<s>", eos_token="</s>", unk_token="<unk>", pad_token="<pad>"
     )

@@ -160,6 +160,17 @@ STUDIES = {
         "dynamics.probes: under machine.zero 3 .*dynamics.snapshots: true",
     ),
     "waiting without shards": ("machine: {offload: true}", "machine.offload: moves what ZeRO 2 or 3 shards"),
+    "shards by two": ("machine: {processes: 2, zero: 2, fsdp: true}", "machine.fsdp: .* write zero: none"),
+    "FSDP in one process": ("machine: {fsdp: true}", "machine.fsdp: .*say how many in machine.processes"),
+    "FSDP of every weight": (
+        "machine: {processes: 2, fsdp: true}\ntrain: {lora_r: 0}",
+        "train.lora_r: 0 .*zero: 3",
+    ),
+    "FSDP under Muon": ("machine: {processes: 2, fsdp: true}\ntrain: {optimizer: muon}", "muon.*write adamw"),
+    "FSDP and probes": (
+        "machine: {processes: 2, fsdp: true}\ndynamics: {probes: 2}",
+        "dynamics.probes: under machine.fsdp .*zero: 2",
+    ),
     "shards in one process": ("machine: {launcher: python, zero: 2}", "machine.zero: 2 .*; use deepspeed"),
 }
 

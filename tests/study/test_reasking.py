@@ -2,8 +2,10 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
+import preloaded
 import pytest
 
 from mmrc_helpers import run
@@ -44,11 +46,12 @@ def test_what_differs_is_counted_and_named(change, differs):
 
 
 @pytest.fixture
-def copied(smoke_study, tmp_path, monkeypatch) -> Path:
+def copied(smoke_study, tmp_path, monkeypatch) -> Iterator[Path]:
     """The finished smoke study in artifacts that a test may spoil."""
     shutil.copytree(smoke_study.artifacts, tmp_path / "artifacts", symlinks=True)
     monkeypatch.setenv("MMRC_ARTIFACTS", str(tmp_path / "artifacts"))
-    return tmp_path / "artifacts"
+    with preloaded.stages():
+        yield tmp_path / "artifacts"
 
 
 def test_a_finished_study_agrees_to_the_last_digit(copied, capfd):

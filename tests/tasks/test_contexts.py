@@ -1,6 +1,6 @@
 """Turns before a question, and one answer behind several contexts."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from mmrc_helpers.tasks.example import (
     Example,
@@ -53,4 +53,4 @@ def test_contexts_survive_their_file(tmp_path):
     path = tmp_path / "examples.jsonl"
     path.write_text(example_line(EXAMPLE), encoding="utf-8")
     (again,) = read_examples(path)
-    assert again.__dict__ == EXAMPLE.__dict__
+    assert asdict(again) == asdict(EXAMPLE)

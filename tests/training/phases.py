@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from models.loaded import CPU, Toy
+from models.loaded import Toy
 from safetensors.torch import load_file
 
 from mmrc_helpers.models import load
@@ -142,7 +142,7 @@ def started(toy: Toy, train: Mapping, model: torch.nn.Module | None = None):
         vision.requires_grad_(False)
     torch.manual_seed(1)
     model = load.add_lora(model, {**defaults("base")["train"], **train}) if train["lora_r"] else model
-    load.choose_attention(model, CPU)
+    load.choose_attention(model, toy.device)
     return model
 
 

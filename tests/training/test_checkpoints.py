@@ -78,9 +78,10 @@ def test_under_zero_every_rank_must_have_written_its_states(tmp_path):
 
 def test_a_checkpoint_of_other_processes_is_one_clear_error(tmp_path):
     write(tmp_path, 5)
-    said = "machine.processes: 1 and machine.zero: none, and now these are 2 and 2; set them back .* or rm -r"
-    with pytest.raises(UserError, match=said):
-        newest(tmp_path, {"processes": 2, "zero": "2"})
+    for zero, told in (("2", "machine.zero: 2"), ("fsdp", "machine.fsdp: true")):
+        said = f"processes: 1 and machine.zero: none, .*processes: 2 and {told}; set them back .* or rm -r"
+        with pytest.raises(UserError, match=said):
+            newest(tmp_path, {"processes": 2, "zero": zero})
 
 
 def test_the_newest_are_kept_and_those_of_an_earlier_attempt_go(tmp_path):

@@ -1,4 +1,6 @@
-"""Training and evaluation in real processes: several ranks, ZeRO, resuming. The model is very small."""
+"""Training and evaluation in real processes: several ranks, ZeRO, resuming. The model is very small. One of
+each kind is started as users start it, by `launched`; the others are forks of a process that has their
+modules."""
 
 import subprocess
 import sys
@@ -6,12 +8,14 @@ import time
 from pathlib import Path
 
 import numpy as np
+import preloaded
 import pytest
 import tiny
 from safetensors.torch import load_file
 
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.execution import guard
+from mmrc_helpers.execution.machine import for_stage
 from mmrc_helpers.store import files, folders
 from mmrc_helpers.store.keys import plain
 from mmrc_helpers.study import stages
@@ -57,6 +61,11 @@ def artifacts(artifacts_with_base, tiny_data, monkeypatch) -> Path:
 
 
 def make(stage, run, **machine) -> Path:
+    with preloaded.stages():
+        return launched(stage, run, **machine)
+
+
+def launched(stage, run, **machine) -> Path:
     return stages.make(stage, {**run.params["machine"], **machine}, tiny.quiet)
 
 
@@ -69,7 +78,8 @@ def test_one_and_two_processes_write_the_same_answers(study, artifacts):
     run = find_run(study, "adapted", 0)
     stage = stages.eval_stage(run)
     one = (make_anew(stage, run) / "answers.jsonl").read_bytes()
-    two = (make_anew(stage, run, launcher="torchrun", processes=2) / "answers.jsonl").read_bytes()
+    folders.forget(stage.folder)
+    two = (launched(stage, run, launcher="torchrun", processes=2) / "answers.jsonl").read_bytes()
     assert one == two and one.count(b"\n") > 100
 
 
@@ -102,7 +112,8 @@ def test_killed_training_resumes_from_its_checkpoint_bit_by_bit(study, artifacts
     newest = max((part / "checkpoints").glob("*/manifest.json"), key=lambda path: step_of(path.parent)).parent
     (newest / "optimizer.pt").write_bytes((newest / "optimizer.pt").read_bytes()[:-1])
     said = []
-    made = stages.make(stage, run.params["machine"], lambda line, end="\n": said.append(line))
+    with preloaded.stages():
+        made = stages.make(stage, run.params["machine"], lambda line, end="\n": said.append(line))
     assert [line for line in said if f"{newest.name} is passed over: " in line and "optimizer.pt" in line]
     resumed = load_file(made / "model" / "model.safetensors")
     assert all((whole[name] == resumed[name]).all() for name in whole)
@@ -110,10 +121,10 @@ def test_killed_training_resumes_from_its_checkpoint_bit_by_bit(study, artifacts
     assert "checkpoints" not in [path.name for path in stage.folder.iterdir()]
 
 
-def kill_at_step(step: int, study, run, **machine) -> Path:
+def kill_at_step(step: int, study, run) -> Path:
     """Kills whoever trains the run's last phase when this step's checkpoint is sealed; the part folder, which
     nobody writes to any more: what trains goes on for a moment, until its guard notices."""
-    machine = {**plain(run.params["machine"]), **machine}
+    machine = plain(run.params["machine"])
     part = folders.part_of(stages.train_stages(run)[-1].folder)
     code = (
         "import sys; from mmrc_helpers.study import stages;"
@@ -122,7 +133,7 @@ def kill_at_step(step: int, study, run, **machine) -> Path:
         f"stages.make(stages.train_stages(run)[-1], {machine!r})"
     )
     owner = subprocess.Popen([sys.executable, "-c", code, str(study.path)])
-    while not (part / "checkpoints" / f"checkpoint-{step}" / "manifest.json").exists():
+    while not sealed(part, step):
         assert owner.poll() is None
         time.sleep(0.005)
     below = guard.descendants(owner.pid)
@@ -131,6 +142,24 @@ def kill_at_step(step: int, study, run, **machine) -> Path:
     while any(guard.descendants(pid) for pid in below):
         time.sleep(0.005)
     return part
+
+
+def kill_ranks_at_step(step: int, stage, run, **machine) -> None:
+    """Kills all ranks that train a phase, whose inputs are there, when this step's checkpoint is sealed."""
+    machine = for_stage("train", {**run.params["machine"], **machine})
+    part = folders.begin(stage.folder, stage.recipe(machine))
+    ranks = preloaded.start("mmrc_helpers.programs.train", part, machine)
+    while not sealed(part, step):
+        assert all(rank.is_alive() for rank in ranks)
+        time.sleep(0.005)
+    for rank in ranks:
+        rank.kill()
+    for rank in ranks:
+        rank.join()
+
+
+def sealed(part: Path, step: int) -> bool:
+    return (part / "checkpoints" / f"checkpoint-{step}" / "manifest.json").exists()
 
 
 TWO = {"launcher": "deepspeed", "processes": 2, "micro_batch": 2}
@@ -145,7 +174,9 @@ def two_ranks(study, tmp_path_factory):
     def of(variant: str, zero: str) -> Path:
         if (variant, zero) not in kept:
             run = find_run(study, variant, 0)
-            made = make_anew(stages.train_stages(run)[-1], run, **TWO, zero=zero)
+            stage, how = stages.train_stages(run)[-1], launched if zero == "2" else make
+            folders.forget(stage.folder)
+            made = how(stage, run, **TWO, zero=zero)
             kept[variant, zero] = made.rename(place / f"{variant}-{zero}")
         return kept[variant, zero]
 
@@ -173,7 +204,7 @@ def test_two_killed_ranks_resume_bit_by_bit(study, artifacts, two_ranks, variant
     stage = stages.train_stages(run)[-1]
     whole = trained(two_ranks(variant, zero))
     folders.forget(stage.folder)
-    kill_at_step(4, study, run, **TWO, zero=zero)
+    kill_ranks_at_step(4, stage, run, **TWO, zero=zero)
     resumed = trained(make(stage, run, **TWO, zero=zero))
     assert all((whole[name] == resumed[name]).all() for name in whole)
 

@@ -22,8 +22,8 @@ SMALL = {
     },
     "evaluate": {"max_new_tokens": 4},
     "dynamics": {"probes": 0},
-    "machine": {"launcher": "python", "accelerator": "cpu", "processes": 1, "zero": "none", "offload": False,
-                "gradient_checkpointing": False, "micro_batch": 6},
+    "machine": {"launcher": "python", "accelerator": "cpu", "processes": 1, "zero": "none", "fsdp": False,
+                "offload": False, "gradient_checkpointing": False, "micro_batch": 6},
     "seeds": [0],
 }  # fmt: skip
 PLUS = {"simple/text": 1, "simple/image": 1, "simple/image_via_text": 1, "hard/text": 3}

@@ -74,9 +74,10 @@ def test_two_processes_learn_what_one_learns(root, one, method):
 
 
 @pytest.mark.parametrize("method", list(OWN))
-@pytest.mark.parametrize("zero", ["2", "3"])
-def test_sharded_weights_learn_what_whole_ones_learn(root, one, method, zero):
-    same(one(method), made(root, f"{method}-zero{zero}", method, 2, {"zero": zero}), 1e-4)
+@pytest.mark.parametrize("machine", [{"zero": "2"}, {"zero": "3"}, {"fsdp": True}], ids=["2", "3", "fsdp"])
+def test_sharded_weights_learn_what_whole_ones_learn(root, one, method, machine):
+    (how,) = machine.values()
+    same(one(method), made(root, f"{method}-sharded-{how}", method, 2, machine), 1e-4)
 
 
 @pytest.mark.parametrize("method", [method for method in OWN if method != "grpo"])

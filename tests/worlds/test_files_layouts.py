@@ -200,11 +200,7 @@ def test_contexts_are_told_apart_and_responses_selected(tmp_path):
 
 def test_without_pictures_equal_contexts_tie_and_ties_are_half_the_time_right(tmp_path):
     made = WORLD.make(facts(write(tmp_path, adpo(tmp_path, 6)), eval_share=0.0), 0)
-    tests = [
-        type(e)(**{**e.__dict__, "split": "test", "id": f"{e.id}/{n}"})
-        for e in made.examples
-        for n in range(40)
-    ]
+    tests = [replace(e, split="test", id=f"{e.id}/{n}") for e in made.examples for n in range(40)]
     asked = WORLD.ask(Data(tests), {**ASK, "measures": ["prompt_discrimination"]}, TEACH)
     blind = [e for e in asked if e.facets["drop"] == "image"]
     assert len(blind) == 240 and all(e.contexts[0] == e.contexts[1] for e in blind)

@@ -50,11 +50,39 @@ def cell(example) -> str:
     return example.cell("direction", "format")
 
 
-def test_people_are_unique_and_five_thousand_are_possible():
-    data = {**DATA, "background": 0, "novel": 5000, "passers_by": 0, "first_names": 80, "last_names": 80}
+def test_ten_thousand_people_have_names_descriptors_and_looks_of_their_own():
+    data = {**DATA, "background": 0, "novel": 10_000, "passers_by": 0, "first_names": 80, "last_names": 150}
     crowd = world.cast(data, 0)
     for values in ([p.name for p in crowd], [p.descriptor for p in crowd], [p.description for p in crowd]):
-        assert len(set(values)) == 5000
+        assert len(set(values)) == 10_000
+    firsts, lasts = world.names({"first_names": 80, "last_names": 6400})
+    assert len({*firsts, *lasts}) == 80 + 6400
+
+
+def test_a_crowd_draws_its_line_ups_without_shuffling_everybody(monkeypatch):
+    """The questions are as those of few people: nobody twice, in no line-up with another bucket."""
+    monkeypatch.setattr("mmrc_helpers.worlds.people.questions.CROWD", 4)
+    drawn = list(questions(CAST, {**DATA, "matched_distractors": True}, 0))
+    few = list(questions(CAST, DATA, 0))
+    assert {e.id for e in few if "recall" in e.id} == {e.id for e in drawn if "recall" in e.id}
+    groups = {p.group: p.population for p in CAST}
+    for e in drawn:
+        beside = e.truth.get("groups", ())
+        if e.facets["format"] == "choice" and beside:
+            assert e.group in beside and len(set(beside)) == len(beside) > 1
+            assert len({(groups[g], groups[g] == "novel" and forms.bucket(g)) for g in beside}) == 1
+
+
+def test_pictures_are_told_when_they_are_asked_for():
+    made = WORLD.make(DATA, 0)
+    assert len(made.pictures) == len(list(made.pictures)) == len(set(made.pictures))
+    shown = {name for row in made.facts for name in row["pictures"]}
+    assert shown < set(made.pictures) and all(name in made.pictures for name in shown)
+    attributes, seed, side = made.pictures["novel-0003-01.png"]
+    assert attributes == CAST[[p.group for p in CAST].index("novel-0003")].attributes
+    assert (seed, side) == ("0/view/novel-0003-01.png", DATA["image_size"])
+    with pytest.raises(KeyError):
+        made.pictures["novel-9999-01.png"]
 
 
 def test_more_scenes_leave_the_earlier_questions_as_they_were():
@@ -84,6 +112,8 @@ def test_example_ids_are_unique_and_lines_read_back(tmp_path):
     again = read_examples(path)
     assert [question(e, 1) for e in again] == [question(e, 1) for e in EXAMPLES]
     assert [example_line(e) for e in again] == [example_line(e) for e in EXAMPLES]
+    one, other = (e for e in again if e.scene == again[0].scene and cell(e) == "forward/choice")
+    assert one.facets is other.facets and one.group is other.group  # kept once, or a crowd fills the memory
 
 
 def test_every_cell_is_asked_of_every_novel_person():

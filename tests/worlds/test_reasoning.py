@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def test_the_promises_notice_a_wrong_trace(data):
     broken = [
         problem_of(e).false_trace(e.facets["direction"], random.Random(e.id)) for e in data.examples[:5]
     ]
-    examples = [type(e)(**{**e.__dict__, "answer": t}) for e, t in zip(data.examples, broken, strict=False)]
+    examples = [replace(e, answer=t) for e, t in zip(data.examples, broken, strict=False)]
     replayed = WORLD.promises(Data([*examples, *data.examples[5:]], data.facts))[0]
     assert replayed[1] == replayed[2] - 5
 
@@ -219,7 +220,7 @@ def test_an_example_survives_its_file(data, tmp_path):
     asked = WORLD.ask(data, ASK, TEACH)
     path.write_text("".join(map(example_line, asked)), encoding="utf-8")
     again = read_examples(path)
-    assert [e.__dict__ | {"facets": dict(e.facets)} for e in again] == [e.__dict__ for e in asked]
+    assert [asdict(e) for e in again] == [asdict(e) for e in asked]
 
 
 def test_empty_lists_are_named():

@@ -11,9 +11,9 @@ COUNTS = tuple(map(str, range(13)))
 
 
 def asked(answer: str, options=DIRECTION, form="free", task="relation", reversed="", **names) -> Example:
-    truth = {"reversed": reversed, "a": "red circle", "b": "blue square", **names}
+    truth = {"reversed": reversed, "a": "red circle", "b": "blue square"}
     shown = (("text", "…"), ("options", "words")) if form == "choice" else (("text", "…"),)
-    facets = {"task": task, "format": form}
+    facets = {"task": task, "format": form, **names}
     return Example("id", "group", "test", shown, answer, facets, options, options.index(answer), truth=truth)
 
 
@@ -31,6 +31,9 @@ ONE = asked("1", COUNTS, task="counting")
 TWELVE = asked("12", COUNTS, task="counting")
 TRUE = asked("True", ("True", "False"), "judge", "statement")
 FALSE = asked("False", ("True", "False"), "judge", "statement")
+PLACE = asked("3 5", ("3 5", "6 5"), task="location", direction="forward")
+THING = asked("red star", ("red star", "blue moon"), task="location", direction="reverse")
+LIST = asked("red star 1 2, blue moon 3 4", ("red star 1 2, blue moon 3 4",), task="listing")
 
 # question, answer, right, exact, relation or near, format
 ANSWERS = [
@@ -121,13 +124,40 @@ ANSWERS = [
     (FALSE, "No, that is false.", True, 0, 1, 0.5),
     (FALSE, "no", True, 0, 1, 0.5),
     (FALSE, "not false", False, 0, 0, 0),
+    # places and things
+    (PLACE, "3 5", True, 1, 1, 1),
+    (PLACE, "3 5.", True, 1, 1, 1),
+    (PLACE, "column 3, row 5", True, 0, 1, 0.5),
+    (PLACE, "(3, 5)", True, 0, 1, 0.5),
+    (PLACE, "row 5, column 3", True, 0, 1, 0.5),
+    (PLACE, "5 3", False, 0, 0.25, 0.5),
+    (PLACE, "4 5", False, 0, 0.5, 0.5),
+    (PLACE, "6 5", False, 0, 0.125, 1),
+    (PLACE, "3", False, 0, 0, 0),
+    (PLACE, "3 5 6", False, 0, 0, 0),
+    (PLACE, "", False, 0, 0, 0),
+    (THING, "red star", True, 1, 1, 1),
+    (THING, "The red star is there.", True, 0, 1, 0.5),
+    (THING, "red moon", False, 0, 0.5, 0.5),
+    (THING, "blue moon", False, 0, 0, 1),
+    (THING, "red star or blue moon", False, 0, 0, 0.5),
+    (THING, "star", False, 0, 0, 0),
+    (LIST, "red star 1 2, blue moon 3 4", True, 1, 1, 1),
+    (LIST, "Red star 1 2, blue moon 3 4.", True, 1, 1, 1),
+    (LIST, "red star 1 2, blue moon 3 3", False, 0, 0.5, 1),
+    (LIST, "blue moon 3 4, red star 1 2", False, 0, 0, 1),
+    (LIST, "red star 1 2", False, 0, 0.5, 1),
+    (LIST, "red star 1 2, blue moon 3 4, red moon 4 4", False, 0, 2 / 3, 1),
+    (LIST, "red star, blue moon", False, 0, 0, 0),
+    (LIST, "", False, 0, 0, 0),
+    (THING, "not a red star", False, 0, 0, 0),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("example, text, right, exact, worth, form", ANSWERS)
 def test_an_answer_is_worth(example, text, right, exact, worth, form):
     grade = WORLD.grade(example, text)
-    part = "near" if example.facets["task"] == "counting" else "relation"
+    part = "near" if example.facets["task"] in ("counting", "location", "listing") else "relation"
     assert (grade.right, grade.parts) == (right, {"exact": exact, part: pytest.approx(worth), "format": form})
 
 

@@ -20,6 +20,7 @@ from mmrc_helpers.tasks.example import answer_of, example_line, user_turn
 from mmrc_helpers.worlds import Data
 from mmrc_helpers.worlds.scenes import WORLD, measuring
 from mmrc_helpers.worlds.scenes.drawing import COLOURS, Plan, draw
+from mmrc_helpers.worlds.scenes.questions import CELLS, examples
 from mmrc_helpers.worlds.scenes.relations import CONVERSES, OPTIONS, PHRASES
 from mmrc_helpers.worlds.scenes.scene import scenes
 
@@ -151,6 +152,57 @@ def test_the_other_answers_of_a_question_are_wrong(data):
             assert WORLD.grade(example, said).right == (place == example.gold)
 
 
+def test_where_a_thing_is_said_to_be_its_pixels_are_and_what_is_there_is_that_thing(drawn):
+    shots = {shot.picture: shot for scene in drawn for shot in scene.shots}
+    asked = [e for s in drawn for e in examples(s, FACTS) if e.facets["task"] == "location"]
+    pairs = {(e.scene, e.id.rsplit("-", 1)[1]): {} for e in asked}
+    for e in asked:
+        pairs[(e.scene, e.id.rsplit("-", 1)[1])][e.facets["direction"]] = e
+    for pair in list(pairs.values())[::9]:
+        column, row = map(int, pair["forward"].answer.split())
+        shot, look = shots[pair["forward"].scene], tuple(pair["reverse"].answer.split())
+        (thing,) = (thing for thing in shot.plan.things if thing.look == look)
+        assert ((column - 1) / CELLS <= thing.x < column / CELLS) and (
+            (row - 1) / CELLS <= thing.y < row / CELLS
+        )
+        assert f"the {' '.join(look)}" in user_turn(pair["forward"])[-1][1].lower()
+        assert re.findall(r"\d", user_turn(pair["reverse"])[-1][1]) in (
+            [str(column), str(row)],
+            [str(row), str(column)],
+        )
+    assert len(pairs) > 500
+
+
+def test_a_list_names_every_thing_from_left_to_right(drawn):
+    for scene in drawn:
+        shots = {shot.picture: shot for shot in scene.shots}
+        for example in (e for e in examples(scene, FACTS) if e.facets["task"] == "listing"):
+            things = sorted(shots[example.scene].plan.things, key=lambda thing: thing.x)
+            told = [item.split() for item in example.answer.split(", ")]
+            assert [tuple(words[:2]) for words in told] == [thing.look for thing in things]
+            assert [int(words[2]) for words in told] == [1 + int(thing.x * CELLS) for thing in things]
+
+
+def test_places_are_taught_and_contrasted_where_they_are_named(data):
+    chats = taught(data, replay=0.5, tasks=["relation"], replay_tasks=["location"])
+    assert {e.facets["task"] for c in chats if c.replayed for e in c.examples} == {"location"}
+    assert {e.facets["task"] for c in chats if not c.replayed for e in c.examples} == {"relation"}
+    teach = {**PARAMS["teach"], "tasks": ["location", "listing"], "directions": ["forward", "reverse"]}
+    for contrast in ("answer", "context"):
+        for pair in islice(WORLD.pairs(data, teach, 0, contrast), 100):
+            example = pair.chosen.examples[0]
+            said = WORLD.grade(example, pair.rejected.turns[-1][1][0][1])
+            assert said.right == (contrast == "context")
+    drawn_at = {e.scene: set() for e in data.examples}
+    for e in data.examples:
+        if e.facets["task"] in ("location", "listing"):
+            drawn_at[e.scene].add((e.facets["direction"], user_turn(e)[-1][1].lower(), e.answer))
+    for e in data.examples:
+        if e.facets["task"] in ("location", "listing"):
+            said = (e.facets["direction"], user_turn(e)[-1][1].lower(), e.answer)
+            assert said not in drawn_at[e.truth["twin"]]
+
+
 def test_no_letter_stands_for_a_relation(data):
     letters = Counter((e.answer, answer_of(e)) for e in data.examples if e.how and len(e.options) == 4)
     shares = [letters["left", letter] / sum(letters["left", one] for one in "ABCD") for letter in "ABCD"]
@@ -242,10 +294,14 @@ def test_tasks_and_relations_are_taught_as_often_as_each_other(data):
     assert max(counts.values()) < 1.25 * min(counts.values()) and len(counts) == 4
 
 
-def test_turns_are_about_one_picture(data):
-    for chat in taught(data, count=50, turns=3, directions=["forward", "reverse"]):
-        assert len(chat.examples) == 3 and len({example.scene for example in chat.examples}) == 1
+def test_turns_are_about_one_picture_and_none_follows_from_another(data):
+    chats = taught(data, turns=3, tasks=["relation", "location"], directions=["forward", "reverse"])
+    for chat in chats:
+        assert len({example.scene for example in chat.examples}) == 1
         assert sum(kind == "image" for _, parts in chat.turns for kind, _ in parts) == 1
+        things = [example.truth.get("thing") for example in chat.examples]
+        assert things == [None] or len(set(things)) == len(things) <= 3
+    assert sum(len(chat.examples) == 3 for chat in chats) > 50
 
 
 def test_under_shuffle_half_of_the_pictures_are_the_other_one(data):

@@ -187,7 +187,7 @@ def _collapse(found: cells.Split, variant: str, format: str, denied: bool = Fals
     if not shares:
         return _gate("5 no collapse", intervals.NOT_MEASURED, most=most)
     _, pick, population, cell = max(shares, key=lambda share: share[0])
-    rows = cell.rows.assign(share=[np.mean([p == pick for p in picks]) for picks in cell.rows["picks"]])
+    rows = cell.rows.assign(share=[picks.count(pick) / len(picks) for picks in cell.rows["picks"]])
     where = f" (largest share, {pick} in {cell.words}, {population})"
     return _gate("5 no collapse", scores.accuracy(rows, "share"), most=most, where=where)
 

@@ -3,7 +3,8 @@ people are known to the base model in every cell, *novel* people are learned in 
 no name. With `pictures: sdxl` a diffusion model paints them, with `pictures: folder` they are a user's."""
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from PIL import Image
 
@@ -40,24 +41,58 @@ def make(facts: Mapping, seed: int) -> Made:
         seed = f"{facts['tests']} {seed}"
     if kind(facts) == "folder":
         given = own.load(facts, seed)
-        return _made(given.people, dict(given.pictures), facts, seed, given.terms, given.notes)
+        noise = noises(facts["image_size"], facts["image_size"])
+        return _made(given.people, {**given.pictures, **noise}, facts, seed, given.terms, given.notes)
     people = cast.cast(facts, seed)
-    pictures: dict[str, object] = {}
-    for person in people:
-        origin = seed if person.population == "novel" else "any"
-        for split in ("train", "test"):
-            for name in cast.image_names(person, split, facts):
-                if kind(facts) == "sdxl":
-                    pictures[name] = painted.painted(person, name, str(origin))
-                else:
-                    pictures[name] = (dict(person.attributes), f"{origin}/view/{name}", facts["image_size"])
-    return _made(people, pictures, facts, seed, cast.DRAWN)
+    return _made(
+        people, Pictures(facts, seed, {person.group: person for person in people}), facts, seed, cast.DRAWN
+    )
 
 
-def _made(people, pictures: dict, facts: Mapping, seed, terms: cast.Terms, notes=()) -> Made:
-    pictures |= noises(facts["image_size"], facts["image_size"])
-    rows = [cast.record(person, facts) for person in people]
-    return Made(questions.examples(people, facts, seed, terms), pictures, draw, rows, notes)
+def _made(people, pictures: Mapping, facts: Mapping, seed, terms: cast.Terms, notes=()) -> Made:
+    return Made(questions.examples(people, facts, seed, terms), pictures, draw, Records(facts, people), notes)
+
+
+@dataclass(frozen=True)
+class Records(Sequence):
+    """The people as rows of the data folder's facts, made when asked for."""
+
+    facts: Mapping
+    people: Sequence[cast.Person]
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+    def __getitem__(self, place: int) -> dict:
+        return cast.record(self.people[place], self.facts)
+
+
+@dataclass(frozen=True)
+class Pictures(Mapping):
+    """Picture names → what `draw` needs; computed when asked for, so that views take no memory."""
+
+    facts: Mapping
+    seed: int | str
+    people: Mapping[str, cast.Person]  # by group
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __iter__(self) -> Iterator[str]:
+        for person in self.people.values():
+            for split in ("train", "test"):
+                yield from cast.image_names(person, split, self.facts)
+        yield from noises()
+
+    def __getitem__(self, name: str) -> object:
+        side = self.facts["image_size"]
+        if name in (noise := noises(side, side)):
+            return noise[name]
+        person = self.people[name.rsplit("-", 1)[0]]
+        origin = self.seed if person.population == "novel" else "any"
+        if kind(self.facts) == "sdxl":
+            return painted.painted(person, name, str(origin))
+        return dict(person.attributes), f"{origin}/view/{name}", side
 
 
 def draw(shown: tuple | own.Photograph | sources.Picture | Noise) -> Image.Image | bytes:

@@ -9,6 +9,7 @@ string of the seed and the person's place, so more people or more scenes never c
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.tasks.example import LETTERS
@@ -158,11 +159,8 @@ def cast(facts: Mapping, seed: int) -> list[Person]:
     Background people and passers-by are the same for every seed. Raises UserError when there are more people
     than names, and never repeats a set of visible attributes.
     """
-    pairs = [
-        (first, last)
-        for first in FIRST_NAMES[: facts["first_names"]]
-        for last in LAST_NAMES[: facts["last_names"]]
-    ]
+    firsts, lasts = names(facts)
+    pairs = [(first, last) for first in firsts for last in lasts]
     wanted = facts["background"] + facts["novel"]
     if wanted > len(pairs):
         raise UserError(
@@ -170,8 +168,7 @@ def cast(facts: Mapping, seed: int) -> list[Person]:
             "raise people.first_names or people.last_names"
         )
     random.Random("people/names").shuffle(pairs)
-    descriptors = [f"the {role} of {gem} {place}" for role in ROLES for gem in GEMS for place in PLACES]
-    random.Random("people/descriptors").shuffle(descriptors)
+    descriptors = _descriptors(wanted)
     background, rest = pairs[: facts["background"]], pairs[facts["background"] :]
     random.Random(f"{seed}/people/novel names").shuffle(rest)
     seen: set[str] = set()
@@ -183,6 +180,40 @@ def cast(facts: Mapping, seed: int) -> list[Person]:
     people += [_person("novel", i, rest[i], own[i], str(seed), seen) for i in range(facts["novel"])]
     people += [_person("passerby", i, ("", ""), "", "any", seen) for i in range(facts["passers_by"])]
     return people
+
+
+@cache
+def _double_barrelled() -> tuple[str, ...]:
+    """Last names made of two, for crowds; the same name first as seldom as can be."""
+    after = [*LAST_NAMES, *LAST_NAMES]
+    return tuple(
+        f"{name}-{after[place + step]}"
+        for step in range(1, len(LAST_NAMES))
+        for place, name in enumerate(LAST_NAMES)
+    )
+
+
+def names(facts: Mapping) -> tuple[Sequence[str], Sequence[str]]:
+    """The first and the last names in use; those behind the last of LAST_NAMES are double-barrelled."""
+    firsts, lasts = FIRST_NAMES[: facts["first_names"]], LAST_NAMES[: facts["last_names"]]
+    return firsts, [*lasts, *_double_barrelled()[: max(0, facts["last_names"] - len(LAST_NAMES))]]
+
+
+def _descriptors(wanted: int) -> list[str]:
+    """So many descriptors in random order or more; a crowd's later ones name two gems. Raises UserError for
+    more than there are."""
+    found = [f"the {role} of {gem} {place}" for role in ROLES for gem in GEMS for place in PLACES]
+    random.Random("people/descriptors").shuffle(found)
+    if wanted > len(found):
+        pairs = [f"{gem} {other}" for gem in GEMS for other in GEMS if gem != other]
+        more = [f"the {role} of {gems} {place}" for role in ROLES for gems in pairs for place in PLACES]
+        random.Random("people/more descriptors").shuffle(more)
+        found += more
+    if wanted > len(found):
+        raise UserError(
+            f"people.novel: {wanted} people but only {len(found)} descriptors; ask for fewer people"
+        )
+    return found
 
 
 def _person(population: str, index: int, pair: tuple, descriptor: str, seed: str, seen: set[str]) -> Person:
@@ -221,7 +252,7 @@ def worded(phrase: str, noun: str) -> str:
 
 def sentences(people: Sequence[Person], facts: Mapping, terms: Terms = DRAWN) -> Iterator[str]:
     """Every word the world can say, at the start of a text and within one, for a small tokenizer."""
-    names = [*FIRST_NAMES[: facts["first_names"]], *LAST_NAMES[: facts["last_names"]]]
+    firsts, lasts = names(facts)
     values = [value for values in terms.values.values() for value in values]
     phrases = [
         worded(phrase, terms.noun)
@@ -231,9 +262,19 @@ def sentences(people: Sequence[Person], facts: Mapping, terms: Terms = DRAWN) ->
     ]
     told = [person.description for person in people]
     spoken = terms.open or facts["label"] == "descriptor"
-    names += [called(person, facts) for person in people] if spoken else []
-    said = (*names, *values, *terms.topics.values(), *phrases, *told, *VERDICTS, *LETTERS, "This is")
-    for text in said:
+    spoken_of = [called(person, facts) for person in people] if spoken else []
+    said = (
+        *firsts,
+        *lasts,
+        *values,
+        *terms.topics.values(),
+        *phrases,
+        *told,
+        *spoken_of,
+        *VERDICTS,
+        *LETTERS,
+    )
+    for text in (*said, "This is"):
         yield text.replace("{", "").replace("}", "")
         yield f" {text}".replace("{", "").replace("}", "")
     yield from ("user", "assistant", "system")

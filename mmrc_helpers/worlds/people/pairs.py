@@ -2,7 +2,8 @@
 against the same behind somebody else's."""
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from mmrc_helpers.errors import UserError
@@ -21,13 +22,17 @@ def pairs(data: Data, teach: Mapping, seed: int, contrast: str) -> Iterator[Pair
     contrast "context" of those that show a picture. Raises UserError if there is none."""
     rng, sentences = random.Random(f"{seed}/pairs/{contrast}"), described(data.facts)
     shown = views(data.facts)
+    groups = _taking_turns(shown)
     novel = {e.group for e in data.examples if e.facets["population"] == "novel"}
     # names are permuted at the end, on both sides alike: what is wrong is found in the unpermuted world
     partner = partners(novel) if teach["shuffle_names"] else {}
     passed_over = 0
     for asked, again, in_words in lessons(data, {**teach, "turns": 1, "shuffle_names": False}, rng):
         (example,) = asked
-        found = (_other_answer if contrast == "answer" else _other_pictures)(example, shown, rng)
+        if contrast == "answer":
+            found = _other_answer(example, rng)
+        else:
+            found = _other_pictures(example, shown, groups, rng)
         passed_over = 0 if found else passed_over + 1
         if passed_over > MOST_PASSED_OVER:
             raise UserError(
@@ -44,7 +49,16 @@ def pairs(data: Data, teach: Mapping, seed: int, contrast: str) -> Iterator[Pair
         yield Pair(Chat(chosen, (right,), again), Chat(rejected, (right,), again))
 
 
-def _other_answer(example: Example, views: Views, rng: random.Random) -> Example | None:
+def _taking_turns(groups: Iterable[str]) -> dict[str, list[str]]:
+    """Every group → those, in order, that may take its turn, itself among them: of one population and, as in
+    line-ups, of one bucket."""
+    together = defaultdict(list)
+    for group in sorted(groups):
+        together[group.rsplit("-", 1)[0], bucket(group)].append(group)
+    return {group: alike for alike in together.values() for group in alike}
+
+
+def _other_answer(example: Example, rng: random.Random) -> Example | None:
     """The example with a wrong answer: another letter, verdict, name or look."""
     others = [place for place in range(len(example.options)) if place != example.gold]
     if not others:
@@ -53,7 +67,7 @@ def _other_answer(example: Example, views: Views, rng: random.Random) -> Example
     return replace(example, answer=LETTERS[place] if example.how else example.options[place])
 
 
-def _other_pictures(example: Example, views: Views, rng: random.Random) -> Example | None:
+def _other_pictures(example: Example, shown: Views, groups: Mapping, rng: random.Random) -> Example | None:
     """The example with pictures under which its answer is wrong: of a line-up two pictures change places with
     the names they carry, of a portrait it is the same view of somebody else."""
     if not example.pictures:
@@ -65,25 +79,21 @@ def _other_pictures(example: Example, views: Views, rng: random.Random) -> Examp
         captions = [example.captions[place] for place in places] if example.captions else ()
         options = [example.options[place] for place in places]
         return replace(example, options=tuple(options), captions=tuple(captions))
-    if (group := _wrong_group(example, set(views), rng)) is None:
+    if (group := _wrong_group(example, groups, rng)) is None:
         return None
     (name,) = example.pictures
-    return with_pictures(example, {name: other_view(name, group, views)})
+    return with_pictures(example, {name: other_view(name, group, shown)})
 
 
-def _wrong_group(example: Example, groups: set[str], rng: random.Random) -> str | None:
+def _wrong_group(example: Example, groups: Mapping[str, list[str]], rng: random.Random) -> str | None:
     """Whose picture makes the answer wrong: of a judgement "Wrong" the named person's, else one of the other
     options'."""
     about = [group for group in example.truth.get("groups", ()) if group in groups]
     if example.facets["format"] == "judge":
         if example.gold == VERDICTS.index("Wrong"):
             return about[0] if about else None
-        others = [group for group in groups - {example.group} if _may_take_turns(example.group, group)]
-        return rng.choice(sorted(others)) if others else None
+        place = groups[example.group].index(example.group)
+        others = groups[example.group][:place] + groups[example.group][place + 1 :]
+        return rng.choice(others) if others else None
     others = [group for group in about if group != example.group]
     return rng.choice(others) if others else None
-
-
-def _may_take_turns(group: str, other: str) -> bool:
-    """Whether two people are of one population and, as in line-ups, of one bucket."""
-    return group.rsplit("-", 1)[0] == other.rsplit("-", 1)[0] and bucket(group) == bucket(other)

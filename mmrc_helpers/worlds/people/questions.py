@@ -5,41 +5,42 @@ scenes leave the earlier ones as they were.
 """
 
 import random
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.tasks.example import LETTERS, Example
-from mmrc_helpers.worlds.people.cast import (
-    DRAWN,
-    FIRST_NAMES,
-    LAST_NAMES,
-    PHRASES,
-    Person,
-    Terms,
-    called,
-    image_names,
-    worded,
-)
+from mmrc_helpers.worlds.people.cast import DRAWN, PHRASES, Person, Terms, called, image_names, names, worded
 from mmrc_helpers.worlds.people.forms import BUCKETS, VERDICTS, bucket, example
 
 QUESTIONS = 6  # asked about one set of choices in training
+# Beside more people than this only those who are shown are drawn: to shuffle all of them for every scene
+# would cost the square of their number. Up to it they are shuffled: finished studies were made that way.
+CROWD = 1280
 
 
 def examples(people: Sequence[Person], facts: Mapping, seed: int, terms: Terms = DRAWN) -> Iterator[Example]:
     """Every question of the world, training and test, scene by scene."""
     scene_seed = {"background": "any", "passerby": "any", "novel": str(seed)}
+    known = names(facts)
+    together: dict[tuple[str, int], list[Person]] = defaultdict(list)
+    for person in people:
+        together[_together(person)].append(person)
     for split in ("train", "test"):
+        places = dict.fromkeys(together, 0)
         for person in people:
-            peers = [p for p in people if _may_stand_beside(person, p)]
-            maker = _Scenes(person, peers, split, facts, scene_seed[person.population], terms)
+            group, place = together[_together(person)], places[_together(person)]
+            places[_together(person)] += 1
+            peers = group[:place] + group[place + 1 :]
+            maker = _Scenes(person, peers, split, facts, scene_seed[person.population], terms, known)
             yield from maker.examples()
     yield from _text_scenes(facts, terms)
 
 
-def _may_stand_beside(person: Person, other: Person) -> bool:
-    same_population = other.population == person.population and other.group != person.group
-    return same_population and (person.population != "novel" or bucket(other.group) == bucket(person.group))
+def _together(person: Person) -> tuple[str, int]:
+    """What is the same of people who may stand beside each other."""
+    return person.population, bucket(person.group) if person.population == "novel" else 0
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class _Scenes:
     facts: Mapping
     seed: str
     terms: Terms
+    known: tuple[Sequence[str], Sequence[str]]  # first and last names in use
 
     def rng(self, what: str) -> random.Random:
         return random.Random(f"{self.seed}/{self.split}/{self.person.group}/{what}")
@@ -138,7 +140,8 @@ class _Scenes:
         count = self.facts["options"] - 1
         if self.split == "train":
             count = rng.randint(1, count)
-        peers = rng.sample(self.peers, len(self.peers))
+        some = CROWD if distractors == "matched" else count
+        peers = rng.sample(self.peers, some if len(self.peers) > CROWD else len(self.peers))
         if distractors == "matched":
             peers.sort(key=lambda p: -sum(_same(self.person, p, topic) for topic in self.terms.topics))
         return peers[:count]
@@ -214,14 +217,13 @@ class _Scenes:
         shown = self._beside(rng, "random")
         shown.insert(rng.randrange(len(shown) + 1), self.person)
         images = tuple(rng.choice(image_names(p, self.split, self.facts)) for p in shown)
-        names = [called(p, self.facts) for p in shown]
+        carried = [called(p, self.facts) for p in shown]
         if not self.person.name:
-            firsts = rng.sample(FIRST_NAMES[: self.facts["first_names"]], len(shown))
-            lasts = rng.sample(LAST_NAMES[: self.facts["last_names"]], len(shown))
-            names = [f"{first} {last}" for first, last in zip(firsts, lasts, strict=True)]
+            firsts, lasts = (rng.sample(known, len(shown)) for known in self.known)
+            carried = [f"{first} {last}" for first, last in zip(firsts, lasts, strict=True)]
         for turn, place in enumerate(self._asked(rng, shown)):
-            asked = {"question": self.phrase(rng, "lineup", name=names[place]), "gold": place}
-            asked |= {"topic": "in_context", "direction": "reverse", "captions": tuple(names)}
+            asked = {"question": self.phrase(rng, "lineup", name=carried[place]), "gold": place}
+            asked |= {"topic": "in_context", "direction": "reverse", "captions": tuple(carried)}
             asked |= {"images": images, "choices": images, "choice_groups": tuple(p.group for p in shown)}
             yield self.make(scene, turn, format="choice", group=shown[place].group, **asked)
 
@@ -248,7 +250,7 @@ def _text_scenes(facts: Mapping, terms: Terms) -> Iterator[Example]:
     Every other scene is a roll call: it names choices, each with its letter right behind. That is the easy
     lesson before the choice itself.
     """
-    firsts, lasts = FIRST_NAMES[: facts["first_names"]], LAST_NAMES[: facts["last_names"]]
+    firsts, lasts = names(facts)
     values = [f"{word} {value}" for topic, word in terms.topics.items() for value in terms.values[topic]]
     for number in range(facts["text_scenes"]):
         rng = random.Random(f"any/text/{number}")

@@ -1,20 +1,25 @@
 """What is asked about a scene: its relation, comparison or count in words or by a letter, and whether a
-statement about it is true, from A to B and from B to A.
+statement about it is true, from A to B and from B to A; where a thing is, what is somewhere, and what there
+is in all.
 
 Wordings of "unseen" are never trained on and use only words that training uses elsewhere.
 """
 
 import random
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from mmrc_helpers.tasks.example import LETTERS, Example
-from mmrc_helpers.worlds.scenes.drawing import COLOURS
+from mmrc_helpers.worlds.scenes.drawing import COLOURS, Thing
 from mmrc_helpers.worlds.scenes.placing import Look
 from mmrc_helpers.worlds.scenes.relations import COMPARISONS, PHRASES, options
 from mmrc_helpers.worlds.scenes.scene import POPULATIONS, SHAPES, Scene, Shot
 
 DIRECTIONS = ("forward", "reverse")
+CELLS = 4  # columns and rows by which it is said where a thing is, counted from the top left
+APART = 0.06  # how much farther right a thing must be than another to come behind it in a list
 WORDED = ("seen", "unseen")
 VERDICTS = ("True", "False")
 WORDINGS = {
@@ -45,6 +50,18 @@ WORDINGS = {
     "counting/choice": {
         "seen": ("How many {a} are there? Which letter?", "{A}: how many? Which letter?"),
         "unseen": ("Count the {a}. Which letter?",),
+    },
+    "location/forward": {
+        "seen": ("Where is {a}? Column and row.", "Column and row of {a}?"),
+        "unseen": ("Column and row: where is {a}?",),
+    },
+    "location/reverse": {
+        "seen": ("What is in column {column}, row {row}?", "Column {column}, row {row}. What is there?"),
+        "unseen": ("Row {row}, column {column}: what is there?",),
+    },
+    "listing": {
+        "seen": ("What is there, from left to right?",),
+        "unseen": ("From left to right: what is there?",),
     },
     "statement/judge": {
         "seen": ("{A}. True or false?", "True or false: {a}."),
@@ -105,6 +122,8 @@ def examples(scene: Scene, facts: Mapping) -> Iterator[Example]:
     seen and once in an unseen way."""
     for shot in scene.shots:
         for wording in WORDED[:1] if scene.split == "train" else WORDED:
+            yield from _locations(scene, shot, wording)
+            yield from _listing(scene, shot, wording)
             if scene.kind == "counting":
                 yield from _counts(scene, shot, wording, facts["most"])
             else:
@@ -150,6 +169,59 @@ def _counts(scene: Scene, shot: Shot, wording: str, most: int) -> Iterator[Examp
         yield _statement(scene, shot, rng, facets, count_claim(scene, said), verdict)
 
 
+def _locations(scene: Scene, shot: Shot, wording: str) -> Iterator[Example]:
+    """Where each thing is, and what is there: of looks that the picture shows once, in cells that hold one
+    thing, and not the same in the scene's other picture; none of a single such thing."""
+    things = shot.plan.things
+    looks = Counter(thing.look for thing in things)
+    cells = Counter(map(cell, things))
+    elsewhere = {(thing.look, cell(thing)) for thing in _other(scene, shot).plan.things}
+    shown = [thing for thing in things if looks[thing.look] == cells[cell(thing)] == 1
+             and (thing.look, cell(thing)) not in elsewhere]  # fmt: skip
+    if len(shown) < 2:
+        return
+    names = tuple(name(thing.look) for thing in shown)
+    places = tuple(f"{column} {row}" for column, row in map(cell, shown))
+    for number, thing in enumerate(shown):
+        rng = random.Random(f"{shot.picture}/{number}/{wording}")
+        column, row = cell(thing)
+        values = {"a": f"the {names[number]}", "column": str(column), "row": str(row)}
+        for direction, every in zip(DIRECTIONS, (places, names), strict=True):
+            facets = {"task": "location", "direction": direction, "relation": "place", "format": "free"}
+            text = _worded(rng, f"location/{direction}", wording, **values)
+            asked = {"options": every, "gold": number, "answer": every[number], "truth": {"thing": number}}
+            example = _example(scene, shot, {**facets, "wording": wording}, text, **asked)
+            yield replace(example, id=f"{example.id}-{number}")
+
+
+def _listing(scene: Scene, shot: Shot, wording: str) -> Iterator[Example]:
+    """All things from left to right, each with where it is; the other option lacks the last one."""
+    things = _from_left(shot)
+    if not things or things == _from_left(_other(scene, shot)):
+        return
+    options = _listed(things), _listed(things[:-1])
+    facets = {"task": "listing", "direction": "forward", "relation": "place", "format": "free"}
+    rng = random.Random(f"{shot.picture}/listing/{wording}")
+    asked = {"options": options, "gold": 0, "answer": options[0], "truth": {}}
+    yield _example(scene, shot, {**facets, "wording": wording}, _worded(rng, "listing", wording), **asked)
+
+
+def _from_left(shot: Shot) -> list[tuple[Look, tuple[int, int]]]:
+    """The look and the cell of each thing from left to right; none of one, or if two are about as far."""
+    things = sorted(shot.plan.things, key=lambda thing: thing.x)
+    apart = all(b.x - a.x >= APART for a, b in pairwise(things))
+    return [(thing.look, cell(thing)) for thing in things] if apart and len(things) > 1 else []
+
+
+def _listed(things: Iterable[tuple[Look, tuple[int, int]]]) -> str:
+    return ", ".join(f"{name(look)} {column} {row}" for look, (column, row) in things)
+
+
+def cell(thing: Thing) -> tuple[int, int]:
+    """The column and row of a thing's middle, from 1."""
+    return 1 + int(thing.x * CELLS), 1 + int(thing.y * CELLS)
+
+
 def _statement(scene: Scene, shot: Shot, rng, facets: Mapping, sentence: str, verdict: str) -> Example:
     text = _worded(rng, "statement/judge", facets["wording"], a=sentence)
     asked = {"options": VERDICTS, "gold": VERDICTS.index(verdict), "answer": verdict}
@@ -193,10 +265,16 @@ def sentences(facts: Mapping, seed: int) -> Iterator[str]:
     texts += [text.capitalize() for text in texts]
     frames = [text for frame in WORDINGS.values() for worded in frame.values() for text in worded]
     for frame in frames:
-        values = {"a": "the number of", "be": "is", "relations": "or", "b": "than the"}
+        values = {"a": "the number of", "be": "is", "relations": "or", "b": "than the", "column": 1, "row": 2}
         texts.append(frame.format(**values, A="The", Be="Is"))
         texts.append(frame.format(**values, A="The", Be="Are"))
-    texts += [*PHRASES, *PHRASES.values(), *VERDICTS, *LETTERS, *map(str, range(facts["most"] + 1))]
+    texts += [
+        *PHRASES,
+        *PHRASES.values(),
+        *VERDICTS,
+        *LETTERS,
+        *map(str, range(max(facts["most"], CELLS) + 1)),
+    ]
     for text in texts:
         yield text
         yield f" {text}"

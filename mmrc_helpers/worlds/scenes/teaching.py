@@ -1,7 +1,7 @@
 """How scenes are taught, contrasted and asked: streams of conversations and pairs in training, and the test
 questions of an evaluation.
 
-What `teach` names is taught on novel scenes; *replay* repeats every task in both directions on background
+What `teach` names is taught on novel scenes; *replay* repeats tasks in both directions on background
 scenes, whose shapes are others. So a direction that is not taught is never seen with the tested shapes.
 """
 
@@ -24,8 +24,8 @@ Buckets = Mapping[str, Mapping[str, Sequence[Example]]]  # task → relation →
 def teach(data: Data, teach: Mapping, seed: int) -> Iterator[Chat]:
     """Conversations without end: tasks alike often, within a task the relations, within those the questions.
 
-    teach: tasks, directions, formats, relations (none named: all), replay (share of rows), turns, shuffle
-    (each picture or its twin at random), blind (the truth hidden from rewards).
+    teach: tasks, directions, formats, relations (none named: all), replay (share of rows),
+    replay_tasks, turns, shuffle (each picture or its twin at random), blind (the truth hidden from rewards).
     Raises UserError if the data holds nothing of what is to be taught.
     """
     by_scene = defaultdict(list)
@@ -35,13 +35,23 @@ def teach(data: Data, teach: Mapping, seed: int) -> Iterator[Chat]:
             by_scene[(example.scene, example.facets["population"])].append(example)
     for index, (example, again) in enumerate(_drawn(taught, replayed, teach, seed)):
         rng = random.Random(f"{seed}/turns/{index}")
-        beside = [e for e in by_scene[(example.scene, example.facets["population"])] if e is not example]
-        asked = [example, *rng.sample(beside, min(teach["turns"] - 1, len(beside)))]
+        beside = by_scene[(example.scene, example.facets["population"])]
+        asked = _independent([example, *rng.sample(beside, len(beside))])[: teach["turns"]]
         if teach["shuffle"] and not again and rng.random() < 0.5:
             asked = [on_twin(one) for one in asked]
         if teach["blind"] and not again:
             asked = [replace(one, truth={**one.truth, "blind": True}) for one in asked]
         yield Chat(conversation(asked), tuple(asked), again)
+
+
+def _independent(examples: Sequence[Example]) -> list[Example]:
+    """The first question alone; of a location, with others about other things. What can be read off earlier
+    answers teaches to copy: a relation asked from the other side or in another format, one between things
+    whose places were said, or what is where a thing was said to be."""
+    if examples[0].facets["task"] != "location":
+        return [examples[0]]
+    places = {e.truth["thing"]: e for e in reversed(examples) if e.facets["task"] == "location"}
+    return [examples[0], *(e for e in places.values() if e.truth["thing"] != examples[0].truth["thing"])]
 
 
 def pairs(data: Data, teach: Mapping, seed: int, contrast: str) -> Iterator[Pair]:
@@ -86,10 +96,10 @@ def _sources(data: Data, teach: Mapping) -> tuple[Buckets, Buckets]:
         sections = listed(f"train.teach.{key}" for key in ("tasks", "directions", "formats", "relations"))
         raise UserError(f"scenes: the {len(novel)} novel training questions hold none of {sections}; "
                         "widen them, raise scenes.novel, or set train.teach.replay to 1.0")  # fmt: skip
+    background = [example for example in background if example.facets["task"] in teach["replay_tasks"]]
     if teach["replay"] > 0 and not background:
-        raise UserError(
-            "train.teach.replay: there are no background scenes; set it to 0.0 or raise scenes.background"
-        )
+        raise UserError("train.teach.replay: there are no background scenes of train.teach.replay_tasks; set "
+                        "it to 0.0, name other tasks or raise scenes.background")  # fmt: skip
     return _bucketed(taught), _bucketed(background)
 
 
@@ -97,7 +107,9 @@ def _is_named(example: Example, section: Mapping) -> bool:
     """Whether a section names the task, direction, format and relation of an example."""
     facets = example.facets
     named = facets["task"] in section["tasks"] and facets["direction"] in section["directions"]
-    in_format = facets["task"] == "statement" or facets["format"] in section["formats"]
+    in_format = (
+        facets["task"] in ("statement", "location", "listing") or facets["format"] in section["formats"]
+    )
     return named and in_format and (not section["relations"] or facets["relation"] in section["relations"])
 
 
@@ -160,6 +172,7 @@ def alternatives(example: Example, data: Data) -> dict[str, str]:
             found[kind] = _answer(example, rng.choice(places))
     if example.how:
         return {**found, "unrelated": LETTERS[-1]}
-    found["rephrased"] = f"It is {example.answer.lower()}"
+    if example.facets["task"] != "listing":
+        found["rephrased"] = f"It is {example.answer.lower()}"
     unrelated = [word for word in ("left", "True", "7") if word not in example.options]
     return {**found, "unrelated": rng.choice(unrelated)}
