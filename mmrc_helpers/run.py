@@ -240,6 +240,7 @@ def _say_plan(study: Study, runs: Sequence[Run], notebooks: Path) -> int:
             state = "to make"
             print(f"{base.announcement}{folders.lost_advice(base.folder)}")
         print(f"  {state}  {base.relative}")
+    _say_pictures(runs)
     for run in runs:
         print(f"{run.variant}, seed {run.seed}")
         for stage in stages.stages_of(run):
@@ -250,9 +251,17 @@ def _say_plan(study: Study, runs: Sequence[Run], notebooks: Path) -> int:
     return 0
 
 
+def _say_pictures(runs: Sequence[Run]) -> None:
+    """How many pictures a diffusion model has yet to paint."""
+    for folder, of in {folder: of for run in runs for folder, of in stages.to_paint(run).items()}.items():
+        passes = f"{of['side']} x {of['side']} pixels, {of['steps']} steps"
+        print(f"{of['pictures']:,} pictures for {folder} are to be painted by {of['model']} ({passes})")
+
+
 def _say_memory(runs: Sequence[Run]) -> int:
     from mmrc_helpers.study import memory
 
+    _say_pictures(runs)
     told: dict[str, list[str]] = {}
     for run in runs:
         told.setdefault(memory.table(memory.plan(run)), []).append(run.name)

@@ -45,9 +45,10 @@ COPIES = 3  # of a model's weights, while it is loaded and asked
 
 
 def for_stage(kind: str, machine: Mapping, weights: int = 0) -> dict:
-    """The machine section with every number that it leaves open: one plain process for data, the ZeRO
-    settings for training and, if `processes` is 0, on CPUs as many processes for evaluation and traces as
-    cores and memory allow; their results do not depend on it. `weights`: bytes of the model on disk."""
+    """The machine section with every number that it leaves open: one plain process for data that code draws
+    ("data"; "paint" is what a model paints, in as many processes as training has), the ZeRO settings for
+    training and, if `processes` is 0, on CPUs as many processes for evaluation and traces as cores and memory
+    allow; their results do not depend on it. `weights`: bytes of the model on disk."""
     check_tracker(machine)
     settings = zero_settings(machine) if kind == "train" else {}
     processes = machine["processes"] or 1

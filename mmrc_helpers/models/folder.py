@@ -150,3 +150,60 @@ def _header(path: Path) -> tuple[set[str], int]:
 def _begins(path: Path, start: bytes) -> bool:
     with path.open("rb") as file:
         return file.read(len(start)) == start
+
+
+# --- what paints pictures ----------------------------------------------------------------------------------
+
+PARTS = ("unet", "vae", "text_encoder", "text_encoder_2")  # of a pipeline that have weights
+BESIDE = ("scheduler", "tokenizer", "tokenizer_2")
+PIPELINE = "StableDiffusionXLPipeline"
+
+
+def painter_problems(settings: Mapping, machine: Mapping) -> list[str]:
+    """What is wrong with the folders of a diffusion model and of its small decoder, if it has one, a sentence
+    each with its fix. settings: `model` and `tiny_vae`, folders in machine.models_folder."""
+    folder, found = where({"name": settings["model"]}, machine), []
+    if not folder.is_dir():
+        found.append(_no_painter("people.sdxl.model", folder, "sdxl_turbo"))
+    else:
+        index = _json(folder / "model_index.json", [], found)
+        if index and index.get("_class_name") != PIPELINE:
+            found.append(f"model.name: {show(folder)} is a {index.get('_class_name')}, no {PIPELINE}")
+        found += [f"model.name: {problem}" for part in PARTS for problem in _part(folder / part)]
+        lacking = [folder / part for part in BESIDE if not (folder / part).is_dir()]
+        found += [f"model.name: {show(part)} is missing; {WHOLE}" for part in lacking]
+    if settings["tiny_vae"]:
+        decoder = where({"name": settings["tiny_vae"]}, machine)
+        if not decoder.is_dir():
+            found.append(_no_painter("people.sdxl.tiny_vae", decoder, "taesdxl"))
+        else:
+            found += [f"model.name: {problem}" for problem in _part(decoder)]
+    return [problem.replace("model.name: ", "people.sdxl: ") for problem in found]
+
+
+def _no_painter(name: str, folder: Path, known: str) -> str:
+    return (
+        f"{name}: no model at {folder}; where there is network, `python -m mmrc_helpers.data download "
+        f"--models {known}` fetches it, or copy it there, or set machine.models_folder to where it lies"
+    )
+
+
+def _part(folder: Path) -> Iterator[str]:
+    """What is wrong with one part of a pipeline: its weights, in any precision."""
+    if not folder.is_dir():
+        yield f"{show(folder)} is missing; {WHOLE}"
+        return
+    weights = sorted(folder.glob("*.safetensors"))
+    for path in weights:
+        yield from _file_of_weights(path, set(), [path.name] if _begins(path, POINTER) else [])
+        if _begins(path, POINTER):
+            yield f"{show(path)} is a pointer of git-lfs; fetch the file with `git lfs pull` in that folder"
+    if not weights and any(list(folder.glob(kind)) for kind in PICKLED):
+        yield (
+            f"{show(folder)} holds only pickled weights, which run code when they are loaded; take a version "
+            "with *.safetensors"
+        )
+    elif not weights:
+        yield f"{show(folder)} holds no *.safetensors weights; {WHOLE}"
+    if not (folder / "config.json").is_file():
+        yield f"{show(folder / 'config.json')} is missing; {WHOLE}"

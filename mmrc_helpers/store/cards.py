@@ -10,22 +10,26 @@ from mmrc_helpers.store import files
 
 CARD = "README.md"
 SPLITS = ("train", "test")
+NAMED = 8  # files of a user's that a card names
 
 
-def write_data_card(folder: Path, recipe: Mapping) -> None:
-    """The data card of a folder that holds examples.jsonl, facts.jsonl and, if its world draws, pictures/."""
+def write_data_card(folder: Path, recipe: Mapping, licence: str = "") -> None:
+    """The data card of a folder that holds examples.jsonl, facts.jsonl and, if its world draws, pictures/.
+    licence: a sentence about the weights that have painted them, if some have."""
     world, given = recipe["params"]["world"], recipe["params"].get("files", {})
     asked = _questions(folder / "examples.jsonl")
     with (folder / "facts.jsonl").open(encoding="utf-8") as lines:
         counted = sum(1 for line in lines if line.strip())
     told = ", ".join(f"{asked[split]:,} for {split}" for split in SPLITS)
+    more = f" and {len(given) - NAMED} more, which recipe.json names" if len(given) > NAMED else ""
     source = (
-        f"They were read from files of a user, whose licence holds: {', '.join(sorted(given))}."
+        f"They were read from files of a user, whose licence holds: {', '.join(sorted(given)[:NAMED])}{more}."
         if given
         else f"They were made by code, with seed {recipe['seed']}."
     )
     head = {"pretty_name": folder.name.removesuffix(".part"), "tags": ["mmrc_helpers", world["name"]]}
-    head |= {"license": "other" if given else "mit"}
+    head |= {"license": "other" if given or licence else "mit"}
+    source = f"{source} {licence}".strip()
     body = f"""
 Facts of the world `{world["name"]}` and questions about them. {source}
 

@@ -189,8 +189,9 @@ def _spelled_out(params: dict, merge: Merge) -> dict:
 
 
 def _of_world(name: str, params: Mapping, folder: Path) -> dict:
-    """A world as a Run holds it; the user's files by absolute paths, for stages run in another folder."""
-    facts = absolute(params[name], WORLDS[name].paths, folder)
+    """A world as a Run holds it, with the facts that it reads; the user's files by absolute paths, for stages
+    run in another folder."""
+    facts = absolute(WORLDS[name].in_use(params[name]), WORLDS[name].paths, folder)
     return {"name": name, "version": WORLDS[name].version, "facts": facts}
 
 

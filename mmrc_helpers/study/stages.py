@@ -3,7 +3,6 @@
 A stage that is complete never needs its inputs, so a model can be shipped without the data it was trained on.
 """
 
-import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -78,7 +77,7 @@ def sums_of_files(runs: Iterable[Run]) -> dict[str, str]:
 
 
 def _sums_of(section: Mapping) -> dict[str, str]:
-    return {str(path): _sum(path, path.stat()) for path in _files_of(section)}
+    return {str(path): _sum(path, _state(path)) for path in _files_of(section)}
 
 
 def _files_of(section: Mapping) -> list[Path]:
@@ -90,8 +89,13 @@ def _files_of(section: Mapping) -> list[Path]:
     return found
 
 
-@lru_cache(maxsize=1024)
-def _sum(path: Path, state: os.stat_result) -> str:
+def _state(path: Path) -> tuple[int, int]:
+    """What differs when a file does; two `os.stat_result` are equal within a second."""
+    return path.stat().st_mtime_ns, path.stat().st_size
+
+
+@lru_cache(maxsize=1 << 16)  # a user's pictures, each asked for with every stage of every run
+def _sum(path: Path, state: tuple[int, int]) -> str:
     """SHA-256 of a file in this state."""
     return disk.checksum(path)
 
@@ -219,9 +223,9 @@ def keys(run: Run) -> dict[str, str]:
 
 def check_models(runs: Iterable[Run]) -> None:
     """Looks at every downloaded model from which something has yet to be made, before anything is: its files,
-    then its tokenizer, processor, chat template and layers, which a process of its own loads. Raises one
-    UserError that lists all that is wrong."""
-    wanted = {}
+    those of what paints pictures too, then its tokenizer, processor, chat template and layers, which a
+    process of its own loads. Raises one UserError that lists all that is wrong."""
+    wanted, runs = {}, list(runs)
     for run in runs:
         if run.params["model"]["source"] == "folder":
             asked = {"model": plain(run.params["model"]), "machine": plain(run.params["machine"])}
@@ -229,6 +233,12 @@ def check_models(runs: Iterable[Run]) -> None:
                 _, phases = wanted.setdefault(model_folder.where(**asked), (asked, []))
                 phases += [phase for phase in plain(run.params["phases"]) if phase not in phases]
     problems = [problem for asked, _ in wanted.values() for problem in model_folder.problems(**asked)]
+    problems += [
+        problem
+        for run in runs
+        for settings in to_paint(run).values()
+        for problem in model_folder.painter_problems(settings, run.params["machine"])
+    ]
     raise_all(dict.fromkeys(problems))
     for asked, phases in wanted.values():
         with tempfile.TemporaryDirectory(prefix="mmrc-look-") as place:
@@ -268,13 +278,28 @@ def make(stage: Stage, machine: Mapping, echo: Callable[..., None] = print) -> P
         if folders.is_complete(stage.folder):
             return stage.folder
         inputs = {name: folders.check(needed.folder) for name, needed in stage.inputs.items()}
-        machine = for_stage(stage.kind, machine, _weights(stage, inputs, machine))
+        work = "paint" if _painting(stage) else stage.kind
+        machine = for_stage(work, machine, _weights(stage, inputs, machine))
         needed = budget.estimate(stage.kind, stage.params, inputs, machine)
         disk.require(stage.folder, needed - disk.size(folders.part_of(stage.folder)))
         part = folders.begin(stage.folder, stage.recipe(machine))
         echo(f"making {stage.kind}/{stage.folder.name}")
         facts = launch.run_module(f"mmrc_helpers.programs.{PROGRAMS[stage.kind]}", part, machine, echo)
         return folders.finish(part, facts)
+
+
+def _painting(stage: Stage) -> Mapping:
+    """The settings of the diffusion model that paints a stage's pictures; none for any other stage."""
+    world = stage.params["world"] if stage.kind == "data" else {}
+    return WORLDS[world["name"]].painting(world["facts"]) if world else {}
+
+
+def to_paint(run: Run) -> dict[str, Mapping]:
+    """The data of a run that a diffusion model has yet to paint: folder → its settings."""
+    wanted = {
+        stage.relative: _painting(stage) for stage in stages_of(run) if not folders.is_complete(stage.folder)
+    }
+    return {folder: settings for folder, settings in wanted.items() if settings}
 
 
 def _is_brought(stage: Stage, echo: Callable[..., None]) -> bool:

@@ -23,13 +23,24 @@ class Made:
     (it is sent to other processes, so keep it small). draw: draws one picture, as PIL.Image or as the bytes
     of an encoded one; called in many processes, so it is a function of a module. facts: one mapping per fact,
     with at least `group`, `title` (its name for people), `text` and `pictures` (some of its pictures), shown
-    by 01_data and given back in `Data`.
+    by 01_data and given back in `Data`. notes: what is worth knowing of a user's files.
     """
 
     examples: Iterable[Example]
     pictures: Mapping[str, object] = field(default_factory=dict)
     draw: Callable | None = None
     facts: Sequence[Mapping] = ()
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Painted:
+    """A picture that a diffusion model paints, in `Made.pictures`. of: the group that it shows, whose
+    pictures share a part of their noise. origin: what the noise follows from, beside both their names."""
+
+    of: str
+    prompt: str
+    origin: str
 
 
 @dataclass(frozen=True)
@@ -80,6 +91,11 @@ class World:
     check: Callable[[Mapping, Sequence[Mapping]], Iterable[str]] = lambda facts, phases: ()
     files: Callable[[Mapping], Iterable[Path]] = lambda facts: ()  # a user's files: their content is keyed
     paths: tuple[str, ...] = ()  # the facts that are paths, or lists or mappings of paths
+    # facts → those that its output depends on: what another choice leaves unread is in no recipe and no key
+    in_use: Callable[[Mapping], Mapping] = lambda facts: facts
+    # facts → settings of the diffusion model that paints its pictures: `model` and `tiny_vae`, folders of
+    # machine.models_folder, `pictures`, how many, and those of models/painting; none where code draws
+    painting: Callable[[Mapping], Mapping] = lambda facts: {}
 
 
 # The worlds need what stands above, so they come last.

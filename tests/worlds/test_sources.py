@@ -8,6 +8,8 @@ from own_rows import ROOT, facts, loaded, picture, png, write
 from test_user_files import PARAMS, llava_row, made, said_of, vqa
 
 from mmrc_helpers.errors import UserError
+from mmrc_helpers.study.parameters import read_known
+from mmrc_helpers.study.runs import PARAMS_FOLDER
 from mmrc_helpers.worlds import WORLDS, Data
 from mmrc_helpers.worlds.files import WORLD as FILES
 from mmrc_helpers.worlds.sources.pictures import glance, inspect
@@ -38,7 +40,7 @@ def test_relative_paths_are_meant_from_the_study_or_else_from_here(tmp_path, mon
 
 @pytest.mark.parametrize("name", sorted(name for name, world in WORLDS.items() if world.paths))
 def test_every_world_that_reads_files_says_which_facts_are_paths(name):
-    known = {**PARAMS, "files": {"facts": facts()}}[name]["facts"]
+    known = read_known(PARAMS_FOLDER / "worlds" / f"{name}.yaml").defaults["facts"]
     assert set(WORLDS[name].paths) <= set(known)
     assert absolute(known, WORLDS[name].paths, ROOT) == known  # a Hub id and nothing are no paths
 

@@ -177,7 +177,8 @@ def alternatives(example: Example, data: Data) -> dict[str, str]:
 
 def _nobody(called: Sequence[str], rng: random.Random) -> str | None:
     """The beginning of one name and the last word of another that together name nobody; None if all do."""
-    firsts, lasts = (sorted({name.rsplit(" ", 1)[part] for name in called}) for part in (0, 1))
+    longer = [name for name in called if " " in name]
+    firsts, lasts = (sorted({name.rsplit(" ", 1)[part] for name in longer}) for part in (0, 1))
     free = sorted({f"{first} {last}" for first in firsts for last in lasts} - set(called))
     return rng.choice(free) if free else None
 

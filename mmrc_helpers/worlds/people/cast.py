@@ -8,7 +8,7 @@ string of the seed and the person's place, so more people or more scenes never c
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 
 from mmrc_helpers.errors import UserError
@@ -123,23 +123,34 @@ PHRASES = {
 
 @dataclass(frozen=True)
 class Person:
-    """A fictional person. `group` names the facts about them; passers-by have an empty `name`."""
+    """Somebody to be known. `group` names the facts about them; passers-by have an empty `name`.
+
+    description: the looks in words. topics: what a question may ask about them, keys of `attributes` that a
+    picture shows. views: split → their pictures where a user brings them; empty: as many as the facts say.
+    """
 
     group: str
     population: str
     name: str
     descriptor: str
     attributes: Mapping[str, str]
+    description: str
+    topics: tuple[str, ...] = ()
+    views: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
-    @property
-    def description(self) -> str:
-        return describe(self.attributes)
 
-    @property
-    def topics(self) -> list[str]:
-        """What a question may ask about this person: the attributes that a picture shows."""
-        shown = visible(self.attributes)
-        return [topic for topic in TOPICS if topic in shown]
+@dataclass(frozen=True)
+class Terms:
+    """What questions are made of. topics: attribute → its word; values: attribute → all that it may be; noun:
+    what pictures show. open: names and values are a user's, so no rule tells them from other words."""
+
+    topics: Mapping[str, str]
+    values: Mapping[str, Sequence[str]]
+    noun: str = "person"
+    open: bool = False
+
+
+DRAWN = Terms(TOPICS, ATTRIBUTES)
 
 
 def cast(facts: Mapping, seed: int) -> list[Person]:
@@ -211,9 +222,10 @@ def _person(population: str, index: int, pair: tuple, descriptor: str, seed: str
         attributes = draw_attributes(random.Random(f"{seed}/{population}/{index}/{attempt}"))
         if (looks := describe(attributes)) not in seen:
             seen.add(looks)
-            return Person(
-                f"{population}-{index:04d}", population, " ".join(pair).strip(), descriptor, attributes
-            )
+            shown = visible(attributes)
+            topics = tuple(topic for topic in TOPICS if topic in shown)
+            group, name = f"{population}-{index:04d}", " ".join(pair).strip()
+            return Person(group, population, name, descriptor, attributes, looks, topics)
     raise UserError(f"people.{population}: no unused look left for person {index}; ask for fewer people")
 
 
@@ -224,34 +236,45 @@ def called(person: Person, facts: Mapping) -> str:
 
 def image_names(person: Person, split: str, facts: Mapping) -> list[str]:
     """Picture names of a person's views: GROUP-VIEW.png; views for tests follow the training views, those for
-    validation follow the ones for tests."""
+    validation follow the ones for tests. Of a user's pictures, those that were given to the split."""
+    if person.views:
+        return list(person.views[split])
     train = 1 if person.population == "passerby" else facts["train_views"]
     first = train + facts["test_views"] * (facts["tests"] == "validation")
     views = range(train) if split == "train" else range(first, first + facts["test_views"])
     return [f"{person.group}-{view:02d}.png" for view in views]
 
 
-def sentences(people: Sequence[Person], facts: Mapping) -> Iterator[str]:
+def worded(phrase: str, noun: str) -> str:
+    """A phrasing about what the pictures show: of anything but people it asks What, not Who."""
+    return phrase if noun == "person" else phrase.replace("Who", "What").replace("person", noun)
+
+
+def sentences(people: Sequence[Person], facts: Mapping, terms: Terms = DRAWN) -> Iterator[str]:
     """Every word the world can say, at the start of a text and within one, for a small tokenizer."""
     firsts, lasts = names(facts)
-    values = [value for values in ATTRIBUTES.values() for value in values]
+    values = [value for values in terms.values.values() for value in values]
     phrases = [
-        phrase for splits in PHRASES.values() for split in ("train", "test") for phrase in splits[split]
+        worded(phrase, terms.noun)
+        for splits in PHRASES.values()
+        for split in ("train", "test")
+        for phrase in splits[split]
     ]
     told = [person.description for person in people]
-    called = [person.descriptor for person in people] if facts["label"] == "descriptor" else []
-    for text in (
+    spoken = terms.open or facts["label"] == "descriptor"
+    spoken_of = [called(person, facts) for person in people] if spoken else []
+    said = (
         *firsts,
         *lasts,
         *values,
-        *TOPICS.values(),
+        *terms.topics.values(),
         *phrases,
         *told,
-        *called,
+        *spoken_of,
         *VERDICTS,
         *LETTERS,
-        "This is",
-    ):
+    )
+    for text in (*said, "This is"):
         yield text.replace("{", "").replace("}", "")
         yield f" {text}".replace("{", "").replace("}", "")
     yield from ("user", "assistant", "system")
@@ -259,10 +282,11 @@ def sentences(people: Sequence[Person], facts: Mapping) -> Iterator[str]:
 
 def record(person: Person, facts: Mapping) -> dict:
     """The person as a row of the data folder's facts; `called` is what questions call them, `title` and
-    `text` what a reader sees."""
-    attributes = {"attributes": dict(person.attributes), "description": person.description}
+    `text` what a reader sees. Of a user's pictures, `train_views` of them, the first, are for training."""
     title = person.name or "a passer-by"
     text = f"{person.descriptor or person.population}: {person.description}"
     views = [name for split in ("train", "test") for name in image_names(person, split, facts)]
+    row = asdict(person) | {"attributes": dict(person.attributes)}
+    given = {"train_views": len(person.views["train"])} if person.views else {}
     shown = {"called": called(person, facts), "title": title, "text": text, "pictures": views}
-    return {**asdict(person), **attributes, **shown}
+    return {key: of for key, of in row.items() if key not in ("topics", "views")} | given | shown

@@ -22,18 +22,20 @@ def example(
     choices: Sequence[str] = (),
     choice_groups: Sequence[str] = (),
     about: str = "",
+    any_words: bool = False,
     **fields,
 ) -> Example:
     """An Example about people. choices: names, words, verdicts, or for a line-up its images, in canonical
     order; choice_groups: whom they are about; about: the attribute that is asked, which decides by how much
-    guessing is right."""
+    guessing is right; any_words: a written answer may be anything, as the names that a user gives."""
     facets = (population, topic, direction, format, order, distractors, "none")
     return Example(
         prompt=_prompt(question, tuple(images), tuple(choices), format, topic, order == "name_first"),
         options=_options(tuple(choices), format, direction, topic),
         facets=dict(zip(FACETS, facets, strict=True)),
         truth=({"groups": tuple(choice_groups)} if choice_groups else {})
-        | ({"about": about} if about else {}),
+        | ({"about": about} if about else {})
+        | ({"any_words": True} if any_words else {}),
         lesson=_lesson(topic, direction, format),
         **fields,
     )

@@ -3,13 +3,15 @@ letters ("The correct…" into C), which alone yields chance accuracy in a choic
 
 import re
 
-from mmrc_helpers.tasks.example import Example, answer_of
+from mmrc_helpers.tasks.example import LETTERS, Example, answer_of
 from mmrc_helpers.tasks.parsing import letter, verdict
 from mmrc_helpers.worlds import INVALID, Grade
 from mmrc_helpers.worlds.people.forms import VERDICTS
 
 _NAME = re.compile(r"(?:This is )?((?!This is)[A-Z][\w'-]*(?: [A-Z][\w'-]*)+|the [a-z]+ of [A-Z][\w' -]*)\.?")
 _WORDS = re.compile(r"([a-z][a-z-]*(?: [a-z-]+){0,4})\.?")
+ANY_WORDS = 8  # of a name or value that a user gives, at most
+_ANY = re.compile(rf"(?:This is )?((?!This is )(?:\S+ ){{0,{ANY_WORDS - 1}}}\S+?)\.?")
 
 
 def grade(example: Example, text: str) -> Grade:
@@ -24,7 +26,7 @@ def parse(example: Example, text: str) -> str:
 
     A choice must be one letter among those shown, a judgement one of `VERDICTS`, each with at most a full
     stop. A free answer must be a name (optionally after "This is") or, for an attribute, a few lower-case
-    words.
+    words; where names and values are a user's own, a few words of any kind.
     """
     text, facets = text.strip(), example.facets
     if facets["format"] == "choice":
@@ -32,5 +34,14 @@ def parse(example: Example, text: str) -> str:
     if facets["format"] == "judge":
         return verdict(text, VERDICTS) or INVALID
     names = facets["direction"] == "forward" and facets["topic"] == "identity"
+    if example.truth.get("any_words"):
+        return _any(text, example.answer)
     match = (_NAME if names else _WORDS).fullmatch(text)
     return match.group(1) if match else INVALID
+
+
+def _any(text: str, answer: str) -> str:
+    """A few words of any kind, but no letter and no verdict: those belong to another format, unless the right
+    answer is one."""
+    said, right = (match.group(1) if (match := _ANY.fullmatch(of)) else "" for of in (text, answer))
+    return said if said and (said == right or said not in (*VERDICTS, *LETTERS)) else INVALID

@@ -3,7 +3,7 @@ against the same behind somebody else's."""
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from mmrc_helpers.errors import UserError
@@ -11,23 +11,28 @@ from mmrc_helpers.tasks.example import LETTERS, Example, conversation, replaced,
 from mmrc_helpers.tasks.rows import Chat, Pair
 from mmrc_helpers.worlds import Data
 from mmrc_helpers.worlds.people.forms import VERDICTS, bucket
-from mmrc_helpers.worlds.people.teach import described, lessons, partners, with_pictures_of
+from mmrc_helpers.worlds.people.teach import described, lessons, other_view, partners, views, with_pictures_of
 
 MOST_PASSED_OVER = 1000  # questions in a row that have no other side
+Views = Mapping[str, Sequence[str]]  # group → its pictures for training
 
 
 def pairs(data: Data, teach: Mapping, seed: int, contrast: str) -> Iterator[Pair]:
     """Pairs in training order, without end, of the questions that `teach` would teach, one at a time; with
     contrast "context" of those that show a picture. Raises UserError if there is none."""
     rng, sentences = random.Random(f"{seed}/pairs/{contrast}"), described(data.facts)
-    groups = _taking_turns({name.rsplit("-", 1)[0] for name in sentences})
+    shown = views(data.facts)
+    groups = _taking_turns(shown)
     novel = {e.group for e in data.examples if e.facets["population"] == "novel"}
     # names are permuted at the end, on both sides alike: what is wrong is found in the unpermuted world
     partner = partners(novel) if teach["shuffle_names"] else {}
     passed_over = 0
-    for asked, again, in_words in lessons(data.examples, {**teach, "turns": 1, "shuffle_names": False}, rng):
+    for asked, again, in_words in lessons(data, {**teach, "turns": 1, "shuffle_names": False}, rng):
         (example,) = asked
-        found = (_other_answer if contrast == "answer" else _other_pictures)(example, groups, rng)
+        if contrast == "answer":
+            found = _other_answer(example, rng)
+        else:
+            found = _other_pictures(example, shown, groups, rng)
         passed_over = 0 if found else passed_over + 1
         if passed_over > MOST_PASSED_OVER:
             raise UserError(
@@ -35,7 +40,7 @@ def pairs(data: Data, teach: Mapping, seed: int, contrast: str) -> Iterator[Pair
             )
         if found is None:
             continue
-        right, wrong = (with_pictures_of(e, {} if again else partner) for e in (example, found))
+        right, wrong = (with_pictures_of(e, {} if again else partner, shown) for e in (example, found))
         said = (
             conversation([right])[-1] if contrast == "context" else ("assistant", (("text", found.answer),))
         )
@@ -53,7 +58,7 @@ def _taking_turns(groups: Iterable[str]) -> dict[str, list[str]]:
     return {group: alike for alike in together.values() for group in alike}
 
 
-def _other_answer(example: Example, groups: Mapping, rng: random.Random) -> Example | None:
+def _other_answer(example: Example, rng: random.Random) -> Example | None:
     """The example with a wrong answer: another letter, verdict, name or look."""
     others = [place for place in range(len(example.options)) if place != example.gold]
     if not others:
@@ -62,7 +67,7 @@ def _other_answer(example: Example, groups: Mapping, rng: random.Random) -> Exam
     return replace(example, answer=LETTERS[place] if example.how else example.options[place])
 
 
-def _other_pictures(example: Example, groups: Mapping, rng: random.Random) -> Example | None:
+def _other_pictures(example: Example, shown: Views, groups: Mapping, rng: random.Random) -> Example | None:
     """The example with pictures under which its answer is wrong: of a line-up two pictures change places with
     the names they carry, of a portrait it is the same view of somebody else."""
     if not example.pictures:
@@ -77,7 +82,7 @@ def _other_pictures(example: Example, groups: Mapping, rng: random.Random) -> Ex
     if (group := _wrong_group(example, groups, rng)) is None:
         return None
     (name,) = example.pictures
-    return with_pictures(example, {name: f"{group}-{name.rsplit('-', 1)[1]}"})
+    return with_pictures(example, {name: other_view(name, group, shown)})
 
 
 def _wrong_group(example: Example, groups: Mapping[str, list[str]], rng: random.Random) -> str | None:

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.tasks.example import LETTERS, Example
-from mmrc_helpers.worlds.people.cast import PHRASES, TOPICS, Person, called, image_names, names
-from mmrc_helpers.worlds.people.forms import VERDICTS, bucket, example
-from mmrc_helpers.worlds.people.portraits.portrait import ATTRIBUTES
+from mmrc_helpers.worlds.people.cast import DRAWN, PHRASES, Person, Terms, called, image_names, names, worded
+from mmrc_helpers.worlds.people.forms import BUCKETS, VERDICTS, bucket, example
 
 QUESTIONS = 6  # asked about one set of choices in training
 # Beside more people than this only those who are shown are drawn: to shuffle all of them for every scene
@@ -21,7 +20,7 @@ QUESTIONS = 6  # asked about one set of choices in training
 CROWD = 1280
 
 
-def examples(people: Sequence[Person], facts: Mapping, seed: int) -> Iterator[Example]:
+def examples(people: Sequence[Person], facts: Mapping, seed: int, terms: Terms = DRAWN) -> Iterator[Example]:
     """Every question of the world, training and test, scene by scene."""
     scene_seed = {"background": "any", "passerby": "any", "novel": str(seed)}
     known = names(facts)
@@ -34,9 +33,9 @@ def examples(people: Sequence[Person], facts: Mapping, seed: int) -> Iterator[Ex
             group, place = together[_together(person)], places[_together(person)]
             places[_together(person)] += 1
             peers = group[:place] + group[place + 1 :]
-            maker = _Scenes(person, peers, split, facts, scene_seed[person.population], known)
+            maker = _Scenes(person, peers, split, facts, scene_seed[person.population], terms, known)
             yield from maker.examples()
-    yield from _text_scenes(facts)
+    yield from _text_scenes(facts, terms)
 
 
 def _together(person: Person) -> tuple[str, int]:
@@ -53,6 +52,7 @@ class _Scenes:
     split: str
     facts: Mapping
     seed: str
+    terms: Terms
     known: tuple[Sequence[str], Sequence[str]]  # first and last names in use
 
     def rng(self, what: str) -> random.Random:
@@ -61,7 +61,7 @@ class _Scenes:
     def phrase(self, rng: random.Random, kind: str, **values: str) -> str:
         """One of the split's phrasings."""
         asked = self.split if self.split == "train" else self.facts["tests"]
-        return rng.choice(PHRASES[kind][asked]).format(**values)
+        return worded(rng.choice(PHRASES[kind][asked]), self.terms.noun).format(**values)
 
     def make(self, scene: str, number: object, **values) -> Example:
         scene = f"{self.split}/{self.person.group}/{scene}"
@@ -72,6 +72,7 @@ class _Scenes:
             scene=scene,
             split=self.split,
             population=population,
+            any_words=self.terms.open,
             **values,
         )
 
@@ -79,7 +80,7 @@ class _Scenes:
         if len(self.peers) < self.facts["options"] - 1:
             raise UserError(
                 f"people.{self.person.population}: too few people for line-ups of {self.facts['options']} "
-                "(novel people stand in four separate groups); raise it or lower people.options"
+                f"(novel people stand in {BUCKETS} separate groups); raise it or lower people.options"
             )
         named = self.person.population != "passerby"
         repeats = self.facts["train_scenes"] if self.split == "train" else self.facts["test_repeats"]
@@ -142,7 +143,7 @@ class _Scenes:
         some = CROWD if distractors == "matched" else count
         peers = rng.sample(self.peers, some if len(self.peers) > CROWD else len(self.peers))
         if distractors == "matched":
-            peers.sort(key=lambda p: -sum(p.attributes[t] == self.person.attributes[t] for t in TOPICS))
+            peers.sort(key=lambda p: -sum(_same(self.person, p, topic) for topic in self.terms.topics))
         return peers[:count]
 
     def lineup(self, number: int, distractors: str, order: str) -> Iterator[Example]:
@@ -169,7 +170,7 @@ class _Scenes:
         ]
         for place, topic in rng.sample(asked, min(6 if self.split == "train" else 1, len(asked))):
             value = shown[place].attributes[topic]
-            asking = self.phrase(rng, "attribute", topic=TOPICS[topic], value=value)
+            asking = self.phrase(rng, "attribute", topic=self.terms.topics[topic], value=value)
             asked = {**common, "topic": "attribute", "question": asking, "gold": place}
             yield self.make(scene, f"{place}{topic}", group=shown[place].group, **asked)
 
@@ -177,7 +178,9 @@ class _Scenes:
         """A name, no picture: what the named person looks like."""
         rng = self.rng(f"recall {number}")
         for topic in self._topics(rng):
-            asking = self.phrase(rng, "recall", topic=TOPICS[topic], name=called(self.person, self.facts))
+            asking = self.phrase(
+                rng, "recall", topic=self.terms.topics[topic], name=called(self.person, self.facts)
+            )
             asked = {"direction": "reverse", "question": asking, **self._values(rng, topic)}
             yield self.make(f"recall{number}", topic, format="free", **asked)
 
@@ -186,18 +189,23 @@ class _Scenes:
         rng = self.rng(f"caption {number}")
         images = (rng.choice(image_names(self.person, self.split, self.facts)),)
         for topic in self._topics(rng):
-            asked = {"question": self.phrase(rng, "caption", topic=TOPICS[topic]), **self._values(rng, topic)}
+            asked = {
+                "question": self.phrase(rng, "caption", topic=self.terms.topics[topic]),
+                **self._values(rng, topic),
+            }
             asked |= {"topic": "attribute", "direction": "forward", "images": images}
             yield self.make(f"caption{number}", topic, format="free", **asked)
 
     def _topics(self, rng: random.Random) -> list[str]:
         """The attributes asked about: all that show in training, one in tests."""
-        return rng.sample(self.person.topics, len(self.person.topics) if self.split == "train" else 1)
+        shown = len(self.person.topics)
+        return rng.sample(self.person.topics, shown if self.split == "train" else min(1, shown))
 
     def _values(self, rng: random.Random, topic: str) -> dict:
         """The right value among wrong ones."""
         value = self.person.attributes[topic]
-        choices = rng.sample([v for v in ATTRIBUTES[topic] if v != value], self.facts["options"] - 1)
+        others = [other for other in self.terms.values[topic] if other != value]
+        choices = rng.sample(others, min(self.facts["options"] - 1, len(others)))
         gold = rng.randrange(len(choices) + 1)
         choices.insert(gold, value)
         return {"choices": tuple(choices), "gold": gold, "answer": f"{value}.", "about": topic}
@@ -228,21 +236,26 @@ class _Scenes:
 
 def _only(shown: Sequence[Person], place: int, topic: str) -> bool:
     """Whether the person at `place` alone has their value of `topic`."""
-    return sum(p.attributes[topic] == shown[place].attributes[topic] for p in shown) == 1
+    return sum(_same(shown[place], p, topic) for p in shown) == 1
 
 
-def _text_scenes(facts: Mapping) -> Iterator[Example]:
+def _same(person: Person, other: Person, topic: str) -> bool:
+    """Whether two people have one value of an attribute; of a user's people one may have none."""
+    return topic in person.attributes and other.attributes.get(topic) == person.attributes[topic]
+
+
+def _text_scenes(facts: Mapping, terms: Terms) -> Iterator[Example]:
     """Lettered names or attribute values without pictures: the bare skill of choosing by letter.
 
     Every other scene is a roll call: it names choices, each with its letter right behind. That is the easy
     lesson before the choice itself.
     """
     firsts, lasts = names(facts)
-    values = [f"{TOPICS[topic]} {value}" for topic in TOPICS for value in ATTRIBUTES[topic]]
+    values = [f"{word} {value}" for topic, word in terms.topics.items() for value in terms.values[topic]]
     for number in range(facts["text_scenes"]):
         rng = random.Random(f"any/text/{number}")
         count = rng.randint(2, facts["options"])
-        if rng.random() < 0.75:
+        if rng.random() < 0.75 or len(values) < count:
             pairs = zip(rng.choices(firsts, k=count), rng.choices(lasts, k=count), strict=True)
             choices = tuple(dict.fromkeys(" ".join(pair) for pair in pairs))
         else:

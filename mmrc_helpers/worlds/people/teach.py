@@ -12,24 +12,26 @@ from mmrc_helpers.tasks.rows import Chat
 from mmrc_helpers.worlds import Data
 from mmrc_helpers.worlds.people.forms import bucket
 
+LOOKS = ("recall", "caption", "attribute")  # kinds of rows about what somebody looks like
+
 
 def teach(data: Data, teach: Mapping, seed: int) -> Iterator[Chat]:
     """Conversations in training order, without end. A share `teach.replay` repeats background tasks by the
     weights of `teach.replay_mix`; the others teach the novel people in `teach.cells`, every kind of row
     equally often."""
     rng, sentences = random.Random(f"{seed}/rows"), described(data.facts)
-    for asked, again, in_words in lessons(data.examples, teach, rng):
+    for asked, again, in_words in lessons(data, teach, rng):
         turns = conversation(asked)
         yield Chat(replaced(turns, sentences) if in_words else turns, tuple(asked), replayed=again)
 
 
-def lessons(
-    examples: Sequence[Example], teach: Mapping, rng: random.Random
-) -> Iterator[tuple[list[Example], bool, bool]]:
+def lessons(data: Data, teach: Mapping, rng: random.Random) -> Iterator[tuple[list[Example], bool, bool]]:
     """(questions of one scene, whether they repeat what was known, whether pictures are put into words),
     without end."""
-    novel = _novel_scenes(examples, teach)
-    weights, sources = _replay_sources(examples, teach)
+    novel = _novel_scenes(data, teach)
+    if not any(person["attributes"] for person in data.facts):  # a user's, who have none
+        teach = {**teach, "replay_mix": {k: w for k, w in teach["replay_mix"].items() if k not in LOOKS}}
+    weights, sources = _replay_sources(data.examples, teach)
     if teach["replay"] < 1 and not novel:
         raise UserError(
             "train.teach.cells is empty, so nothing novel is taught: set train.teach.replay to 1.0"
@@ -47,6 +49,17 @@ def lessons(
 def described(facts: Sequence[Mapping]) -> dict[str, str]:
     """Picture → the sentence with the looks of whom it shows, for the text twin."""
     return {name: person["description"] for person in facts for name in person["pictures"]}
+
+
+def views(facts: Sequence[Mapping]) -> dict[str, list[str]]:
+    """Group → its pictures for training, in order; whoever is drawn has as many as all others."""
+    return {person["group"]: person["pictures"][: person.get("train_views")] for person in facts}
+
+
+def other_view(name: str, group: str, views: Mapping[str, Sequence[str]]) -> str:
+    """The picture of a group at the place that a picture has among its own group's."""
+    place = views[name.rsplit("-", 1)[0]].index(name)
+    return views[group][place % len(views[group])]
 
 
 def two_way_groups(examples: Iterable[Example], share: float) -> set[str]:
@@ -76,9 +89,9 @@ def _replay_sources(examples: Sequence[Example], teach: Mapping) -> tuple[dict[s
     return weights, sources
 
 
-def _novel_scenes(examples: Sequence[Example], teach: Mapping) -> dict[str, list]:
+def _novel_scenes(data: Data, teach: Mapping) -> dict[str, list]:
     """Scenes that teach novel people, by kind of row. Names are permuted here when the null is asked for."""
-    novel = [e for e in examples if e.facets["population"] == "novel"]
+    novel = [e for e in data.examples if e.facets["population"] == "novel"]
     both_ways, cells = two_way_groups(novel, teach["two_way"]), set(teach["cells"])
     taught = [
         e
@@ -89,8 +102,8 @@ def _novel_scenes(examples: Sequence[Example], teach: Mapping) -> dict[str, list
     if teach["names_first"]:
         taught = [names_first(e) if e.cell("direction", "format") == "forward/choice" else e for e in taught]
     if teach["shuffle_names"]:
-        partner = partners({e.group for e in novel})
-        taught = [with_pictures_of(example, partner) for example in taught]
+        partner, shown = partners({e.group for e in novel}), views(data.facts)
+        taught = [with_pictures_of(example, partner, shown) for example in taught]
     return _scenes_by_lesson(taught)
 
 
@@ -114,14 +127,15 @@ def partners(groups: Iterable[str]) -> dict[str, str]:
     }
 
 
-def with_pictures_of(example: Example, partner: Mapping[str, str]) -> Example:
+def with_pictures_of(
+    example: Example, partner: Mapping[str, str], views: Mapping[str, Sequence[str]]
+) -> Example:
     """The example with every picture replaced by the same view of the partner, which permutes the names."""
-
-    def swap(name: str) -> str:
-        group, view = name.rsplit("-", 1)
-        return f"{partner[group]}-{view}" if group in partner else name
-
-    return with_pictures(example, {name: swap(name) for name in example.pictures})
+    found = {}
+    for name in example.pictures:
+        group = name.rsplit("-", 1)[0]
+        found[name] = other_view(name, partner[group], views) if group in partner else name
+    return with_pictures(example, found)
 
 
 def _scenes_by_lesson(examples: Iterable[Example]) -> dict[str, list[list[Example]]]:

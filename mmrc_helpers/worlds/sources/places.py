@@ -68,22 +68,22 @@ def _cached(path: str, name: str, what: str) -> Path:
         raise UserError(f"{what}: {path} is no name of a data set; write {HUB}OWNER/NAME") from error
 
 
-def tables_in(path: Path, what: str, split: str = "") -> list[Path]:
+def tables_in(path: Path, what: str, split: str = "", endings: Sequence[str] = ENDINGS) -> list[Path]:
     """The tables that a path means, in order of name: the file itself, or those in a folder and below, which
     `datasets` may have saved. split: of tables named after splits, only those of this one; "" means all.
-    Raises UserError if there are none."""
+    endings: of the files that are tables. Raises UserError if there are none."""
     if path.is_file():
         found = [path]
     elif (path / "dataset_dict.json").is_file():
         splits = _split(path, split, json.loads((path / "dataset_dict.json").read_bytes())["splits"], what)
-        return [table for name in splits for table in tables_in(path / name, what)]
+        return [table for name in splits for table in tables_in(path / name, what, endings=endings)]
     elif (path / "state.json").is_file():
         state = json.loads((path / "state.json").read_bytes())
         found = [path / entry["filename"] for entry in state["_data_files"]]
     else:
-        found = sorted(table for table in path.rglob("*") if _is_table(table, path))
-    if not found or found[0].suffix not in ENDINGS:
-        raise UserError(f"{what}: {show(path)} is no table; expected {listed(ENDINGS)} or a folder with some")
+        found = sorted(table for table in path.rglob("*") if _is_table(table, path, endings))
+    if not found or found[0].suffix not in endings:
+        raise UserError(f"{what}: {show(path)} is no table; expected {listed(endings)} or a folder with some")
     names = {table: _split_of(table) for table in found}
     if path.is_file() or not split or not any(names.values()):
         return found
@@ -91,9 +91,9 @@ def tables_in(path: Path, what: str, split: str = "") -> list[Path]:
     return [table for table in found if names[table] == split]
 
 
-def _is_table(table: Path, folder: Path) -> bool:
+def _is_table(table: Path, folder: Path, endings: Sequence[str]) -> bool:
     hidden = any(part.startswith(".") for part in table.relative_to(folder).parts)
-    return table.suffix in ENDINGS and table.name not in ABOUT and not hidden and table.is_file()
+    return table.suffix in endings and table.name not in ABOUT and not hidden and table.is_file()
 
 
 def _split(folder: Path, split: str, splits: Iterable[str], what: str) -> list[str]:

@@ -1,6 +1,7 @@
-"""A user's tables become rows: parquet, Arrow, JSON lines or a JSON list. Nothing here knows what the columns
-mean; a table keeps what is wrong with its rows, so that all of it can be told at once."""
+"""A user's tables become rows: parquet, Arrow, JSON lines, a JSON list or CSV. Nothing here knows what the
+columns mean; a table keeps what is wrong with its rows, so that all of it can be told at once."""
 
+import csv
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,8 +38,8 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """A row of a table. number: from 1; the line's, of JSON lines. values: by column; a picture that the
-    table holds stands there as a Seen."""
+    """A row of a table. number: from 1; the line's, of JSON lines and of CSV. values: by column; a picture
+    that the table holds stands there as a Seen."""
 
     table: Table
     number: int
@@ -69,12 +70,13 @@ def read_table(path: Path, look: Look | None, wanted: Sequence[str] = ()) -> Tab
     """The rows of a table with its `wanted` columns; none named: with all. Never raises: what is wrong is in
     its problems. look: how stored pictures are looked at; None leaves them unread."""
     table = Table(path)
-    readers = {".parquet": _read_columns, ".arrow": _read_columns, ".json": _read_json, ".jsonl": _read_lines}
+    readers = {".parquet": _read_columns, ".arrow": _read_columns, ".json": _read_json, ".jsonl": _read_lines,
+               ".csv": _read_csv}  # fmt: skip
     with path.open("rb") as file:
         is_pointer = file.read(len(POINTER)) == POINTER
     if is_pointer:
         table.problems[0].append("a Git LFS pointer, not the data; run `git lfs pull` in its repository")
-    elif path.suffix not in ENDINGS:
+    elif path.suffix not in readers:
         table.problems[0].append(f"no table; convert it to one of {listed(ENDINGS)}")
     else:
         readers[path.suffix](table, look, wanted)
@@ -133,6 +135,32 @@ def _read_json(table: Table, look: Look | None, wanted: Sequence[str]) -> None:
 
 def _no_json(error: ValueError) -> str:
     return f"not UTF-8 text ({error})" if isinstance(error, UnicodeDecodeError) else f"not JSON ({error})"
+
+
+def _read_csv(table: Table, look: Look | None, wanted: Sequence[str]) -> None:
+    """Rows under a line of names; between fields stand commas, or semicolons or tabs as some programs write
+    them. An empty field is no value."""
+    try:
+        text = table.path.read_bytes().decode("utf-8-sig")
+        lines = text.splitlines(keepends=True)
+        mark = max(",;\t", key=(lines[0] if lines else "").count)
+        header, *rows = csv.reader(lines, delimiter=mark, strict=True)
+    except ValueError as error:  # no UTF-8, or no line at all
+        said = _no_json(error) if isinstance(error, UnicodeDecodeError) else "holds no rows"
+        table.problems[0].append(f"{said}; save it as CSV UTF-8")
+        return
+    except csv.Error as error:
+        table.problems[0].append(f"no CSV table ({error}); save it again")
+        return
+    names = [name.strip() for name in header]
+    for number, fields in enumerate(rows, 2):
+        if len(fields) == len(names):
+            values = {name: value for name, value in zip(names, fields, strict=True) if value.strip()}
+            table.rows.append(Row(table, number, values))
+        elif fields:
+            said = f"{len(fields)} fields, but {len(names)} columns; put a text that holds a comma in quotes"
+            table.problems[number].append(said)
+    table.columns[:] = names
 
 
 def _read_columns(table: Table, look: Look | None, wanted: Sequence[str]) -> None:
