@@ -3,6 +3,7 @@ that is missing or left over is an error, because transformers would draw it ane
 
 import importlib.util
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -34,11 +35,15 @@ PARTS = ("language", "vision", "projector")
 
 
 def device_of(machine: Mapping) -> torch.device:
-    """The device of this process; a missing GPU is a UserError."""
+    """The device of this process, from now on also that of "cuda"; a missing GPU is a UserError."""
     wanted = machine["accelerator"]
     if wanted == "cuda" and not torch.cuda.is_available():
         raise UserError("machine.accelerator: cuda is asked for but no GPU is visible; set it to cpu or auto")
-    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+    if wanted == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    torch.cuda.set_device(device)  # or all processes of a host would share its first GPU
+    return device
 
 
 def check_precision(train: Mapping, device: torch.device) -> None:

@@ -11,7 +11,6 @@ On GPUs not measured.
 
 import hashlib
 import io
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,8 +164,6 @@ class Painter:
         from diffusers import AutoencoderTiny, AutoPipelineForText2Image  # slow to import
 
         self.settings, self.device, self.warned = settings, device_of(machine), False
-        if self.device.type == "cuda":
-            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
         dtype = torch.float16 if self.device.type == "cuda" else torch.float32
         where = {"dtype": dtype, "use_safetensors": True, "local_files_only": True}
         folder = model_folder.where({"name": settings["model"]}, machine)

@@ -80,7 +80,7 @@ def arguments_of(folder: Path, train: Mapping, machine: Mapping, seed: int) -> d
         "gradient_checkpointing": machine["gradient_checkpointing"],
         "deepspeed": machine["deepspeed"] or None,
         **({"fsdp": True, "fsdp_config": {"state_dict_type": "FULL_STATE_DICT"}} if machine["fsdp"] else {}),
-        "logging_steps": machine["log_steps"],
+        "logging_steps": min(machine["log_steps"], train["steps"]),
         "save_steps": machine["save_steps"],
         "seed": seed,
         "train_sampling_strategy": "sequential",  # the rows already lie in training order

@@ -225,6 +225,13 @@ def test_weights_that_wait_in_the_hosts_memory_become_the_same(study, artifacts,
     assert all((whole[name] - waited[name]).abs().max() < 1e-5 for name in whole)
 
 
+def test_a_phase_of_few_steps_leaves_metrics(study, tmp_path):
+    params = find_run(study, "whole", 0).params
+    few = {**params["phases"][0], "steps": 3}
+    arguments = arguments_of(tmp_path, few, {**params["machine"], "log_steps": 25, "deepspeed": {}}, 0)
+    assert arguments["logging_steps"] == arguments["max_steps"] == 3
+
+
 def test_an_uneven_batch_is_one_clear_error(study, tmp_path):
     params = find_run(study, "whole", 0).params
     with pytest.raises(UserError, match="train.batch: 8 rows do not divide"):
