@@ -26,7 +26,7 @@ PLACES = (
     "at the sea",
     "in an office",
 )
-TURN = 8  # pixels on a side that one place of the model's latents stands for
+LATENT = 8  # pixels on a side for one place of the latents, as in models/painting, which needs torch
 
 
 def painted(person: Person, name: str, origin: str) -> Painted:
@@ -45,7 +45,7 @@ def count(facts: Mapping) -> int:
 def check(facts: Mapping) -> Iterator[str]:
     """What is wrong with the sizes of painted pictures."""
     side, kept = facts["sdxl"]["side"], facts["image_size"]
-    if side % TURN:
-        yield f"people.sdxl.side: {side} is no multiple of {TURN}"
+    if side % LATENT:
+        yield f"people.sdxl.side: {side} is no multiple of {LATENT}"
     if kept > side:
         yield f"people.image_size: {kept} pixels of pictures painted with {side}; raise people.sdxl.side"

@@ -4,16 +4,13 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from mmrc_helpers.worlds import Data
+from mmrc_helpers.worlds.scenes.questions import SEEING
 from mmrc_helpers.worlds.scenes.relations import CONVERSES
 
 
 def promises(data: Data) -> Iterator[tuple[str, int, int]]:
     """(promise, how many keep it, how many should)."""
-    asked = [
-        e
-        for e in data.examples
-        if e.facets["format"] == "free" and e.facets["task"] not in ("location", "listing")
-    ]
+    asked = [e for e in data.examples if e.facets["format"] == "free" and e.facets["task"] not in SEEING]
     answers = {(e.scene, e.facets["direction"], e.facets["wording"]): e.answer for e in asked}
     twins = [
         (e.answer, answers.get((e.truth["twin"], e.facets["direction"], e.facets["wording"]))) for e in asked

@@ -18,6 +18,7 @@ from mmrc_helpers.worlds.scenes.relations import COMPARISONS, PHRASES, options
 from mmrc_helpers.worlds.scenes.scene import POPULATIONS, SHAPES, Scene, Shot
 
 DIRECTIONS = ("forward", "reverse")
+SEEING = ("location", "listing")  # tasks about what there is and where, in one format
 CELLS = 4  # columns and rows by which it is said where a thing is, counted from the top left
 APART = 0.06  # how much farther right a thing must be than another to come behind it in a list
 WORDED = ("seen", "unseen")

@@ -15,6 +15,7 @@ from mmrc_helpers.tasks.example import LETTERS, Example, answer_of, conversation
 from mmrc_helpers.tasks.rows import Chat, Pair
 from mmrc_helpers.worlds import Data
 from mmrc_helpers.worlds.drops import with_drops
+from mmrc_helpers.worlds.scenes.questions import SEEING
 from mmrc_helpers.worlds.scenes.relations import opposed
 from mmrc_helpers.worlds.scenes.scene import POPULATIONS
 
@@ -107,9 +108,7 @@ def _is_named(example: Example, section: Mapping) -> bool:
     """Whether a section names the task, direction, format and relation of an example."""
     facets = example.facets
     named = facets["task"] in section["tasks"] and facets["direction"] in section["directions"]
-    in_format = (
-        facets["task"] in ("statement", "location", "listing") or facets["format"] in section["formats"]
-    )
+    in_format = facets["task"] in ("statement", *SEEING) or facets["format"] in section["formats"]
     return named and in_format and (not section["relations"] or facets["relation"] in section["relations"])
 
 
