@@ -175,7 +175,7 @@ def answer_shares(answers: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     rows = [
         dict(zip(by, key, strict=True)) | {"pick": name, "share": share, "even": chance(cell)}
         for key, cell in answers.groupby(list(by), sort=False)
-        if not written(cell).iloc[0]
+        if cell["answer"].iloc[0] and not written(cell).iloc[0]  # what is only compared has no letters
         for name, share in shares(cell).sort_index().items()
     ]
     return pd.DataFrame(rows, columns=[*by, "pick", "share", "even"])

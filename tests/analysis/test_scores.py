@@ -99,6 +99,12 @@ def test_shares_show_a_favoured_letter():
     assert "free" not in set(balanced["format"])
 
 
+def test_texts_that_are_only_compared_have_no_letters_to_favour():
+    answers = synthetic.answers(people=20)
+    compared = answers[answers["format"] == "choice"].drop(columns="format").assign(how="", answer="")
+    assert scores.answer_shares(compared.assign(cell="prompt_discrimination"), ["cell"]).empty
+
+
 def test_parts_of_the_grade_have_means_of_their_own():
     answers = synthetic.study({"x": {"forward/choice": 0.75}}, seeds=(0,), people=40)
     table = scores.part_means(answers[answers["drop"] == "none"], ["population", "direction", "format"])
