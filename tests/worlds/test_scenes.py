@@ -19,7 +19,7 @@ from mmrc_helpers.errors import UserError
 from mmrc_helpers.tasks.example import answer_of, example_line, user_turn
 from mmrc_helpers.worlds import Data
 from mmrc_helpers.worlds.scenes import WORLD, measuring
-from mmrc_helpers.worlds.scenes.drawing import COLOURS, Plan, draw
+from mmrc_helpers.worlds.scenes.drawing import RGB, Plan, draw
 from mmrc_helpers.worlds.scenes.questions import CELLS, examples
 from mmrc_helpers.worlds.scenes.relations import CONVERSES, OPTIONS, PHRASES
 from mmrc_helpers.worlds.scenes.scene import scenes
@@ -70,7 +70,7 @@ def centre(shot, look) -> np.ndarray:
     """Where the pixels of one thing alone lie, as (x, y) shares."""
     alone = [thing for thing in shot.plan.things if thing.look == look][:1]
     pixels = np.asarray(draw(replace(shot.plan, size=256, things=tuple(alone), horizon=1.0))).astype(int)
-    rows, columns = np.nonzero(np.abs(pixels - COLOURS[look[0]]).sum(2) < 40)
+    rows, columns = np.nonzero(np.abs(pixels - RGB[look[0]]).sum(2) < 40)
     return np.array([columns.mean(), rows.mean()]) / 256
 
 
@@ -101,8 +101,8 @@ def test_the_nearer_of_two_covers_the_other(drawn):
             ):
                 thing = next(thing for thing in shot.plan.things if thing.look == look)
                 alone = np.asarray(draw(replace(shot.plan, size=256, things=(thing,)))).astype(int)
-                own = np.abs(alone - COLOURS[look[0]]).sum(2) < 30
-                seen = (np.abs(pixels - COLOURS[look[0]]).sum(2) < 30) & own
+                own = np.abs(alone - RGB[look[0]]).sum(2) < 30
+                seen = (np.abs(pixels - RGB[look[0]]).sum(2) < 30) & own
                 assert (seen.sum() / own.sum() > 0.97) == hides
 
 
@@ -260,6 +260,14 @@ def test_more_scenes_leave_the_earlier_ones_and_another_seed_leaves_background_o
     assert all(
         (other[g] == s) == (s.population == "background") for g, s in many.items() if s.kind != "counting"
     )
+
+
+def test_no_colour_and_no_shape_is_seen_in_both_populations():
+    seen = {"background": set(), "novel": set()}
+    for scene in scenes(FACTS, 0):
+        for thing in (thing for shot in scene.shots for thing in shot.plan.things):
+            seen[scene.population] |= {thing.colour, thing.shape}
+    assert all(len(words) == 12 for words in seen.values()) and not seen["background"] & seen["novel"]
 
 
 def taught(data: Data, count: int = 300, **changes) -> list:

@@ -77,7 +77,7 @@ def check(facts: Mapping, phases: Sequence[Mapping] = ()) -> Iterator[str]:
 
 
 WORLD = World(
-    version=3,
+    version=4,
     facets=FACETS,
     cells=("task", "direction"),
     make=make,

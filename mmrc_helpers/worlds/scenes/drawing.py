@@ -13,9 +13,11 @@ from PIL import Image, ImageDraw
 
 from mmrc_helpers.worlds.drops import Noise, draw_noise
 
-COLOURS = {
+RGB = {
     "red": (222, 45, 48), "yellow": (250, 206, 22), "green": (34, 160, 84),
     "blue": (38, 96, 230), "purple": (150, 62, 190), "black": (42, 42, 46),
+    "orange": (240, 128, 20), "pink": (246, 140, 190), "lime": (150, 215, 40),
+    "cyan": (60, 200, 222), "brown": (120, 72, 36), "gray": (128, 128, 132),
 }  # fmt: skip
 HOLES = {"ring": 0.74, "frame": 0.72}  # inner half as a share of the outer: what can be inside
 RODS = ("stick", "arrow")  # what can go through a hole
@@ -169,7 +171,7 @@ def draw(plan: Plan | Noise) -> Image.Image:
 
 def _paint(pen: ImageDraw.ImageDraw, thing: Thing, side: int) -> None:
     corners = [tuple(corner) for corner in outline(thing) * side]
-    fill = COLOURS[thing.colour]
+    fill = RGB[thing.colour]
     pen.polygon(corners, fill)
     edge = tuple(int(0.62 * channel) for channel in fill)
     half = len(corners) // 2

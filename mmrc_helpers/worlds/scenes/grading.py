@@ -12,11 +12,11 @@ from itertools import pairwise
 from mmrc_helpers.tasks import parsing
 from mmrc_helpers.tasks.example import Example
 from mmrc_helpers.worlds import INVALID, Grade
-from mmrc_helpers.worlds.scenes.drawing import COLOURS
+from mmrc_helpers.worlds.scenes.drawing import RGB
 from mmrc_helpers.worlds.scenes.relations import CONVERSES, PHRASES, claimed, credit
 from mmrc_helpers.worlds.scenes.scene import SHAPES
 
-_LOOKS = {(colour, shape) for colour in COLOURS for shapes in SHAPES.values() for shape in shapes}
+_LOOKS = {(colour, shape) for colour in RGB for shapes in SHAPES.values() for shape in shapes}
 _LIST = re.compile(r"[a-z]+ [a-z]+ \d \d(, [a-z]+ [a-z]+ \d \d)*")
 LONGEST = 25  # words of an answer; a longer one is none to a question for a word
 

@@ -9,13 +9,13 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import pairwise, product
 
 from mmrc_helpers.tasks.example import LETTERS, Example
-from mmrc_helpers.worlds.scenes.drawing import COLOURS, Thing
+from mmrc_helpers.worlds.scenes.drawing import Thing
 from mmrc_helpers.worlds.scenes.placing import Look
 from mmrc_helpers.worlds.scenes.relations import COMPARISONS, PHRASES, options
-from mmrc_helpers.worlds.scenes.scene import POPULATIONS, SHAPES, Scene, Shot
+from mmrc_helpers.worlds.scenes.scene import COLOURS, POPULATIONS, SHAPES, Scene, Shot
 
 DIRECTIONS = ("forward", "reverse")
 SEEING = ("location", "listing")  # tasks about what there is and where, in one format
@@ -58,7 +58,7 @@ WORDINGS = {
     },
     "location/reverse": {
         "seen": ("What is in column {column}, row {row}?", "Column {column}, row {row}. What is there?"),
-        "unseen": ("Row {row}, column {column}: what is there?",),
+        "unseen": ("What is there: column {column}, row {row}?",),
     },
     "listing": {
         "seen": ("What is there, from left to right?",),
@@ -260,8 +260,7 @@ def _other(scene: Scene, shot: Shot) -> Shot:
 
 def sentences(facts: Mapping, seed: int) -> Iterator[str]:
     """Every word the world can say, at the start of a text and within one, for a small tokenizer."""
-    shapes = [shape for population in POPULATIONS for shape in SHAPES[population]]
-    looks = [(colour, shape) for colour in COLOURS for shape in shapes]
+    looks = [look for population in POPULATIONS for look in product(COLOURS[population], SHAPES[population])]
     texts = [name(look, plural) for look in looks for plural in (False, True)]
     texts += [text.capitalize() for text in texts]
     frames = [text for frame in WORDINGS.values() for worded in frame.values() for text in worded]

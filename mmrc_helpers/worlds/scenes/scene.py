@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.worlds.scenes import measuring, placing
-from mmrc_helpers.worlds.scenes.drawing import COLOURS, HOLES, RODS, Plan, Thing
+from mmrc_helpers.worlds.scenes.drawing import HOLES, RODS, Plan, Thing
 from mmrc_helpers.worlds.scenes.placing import Look
 from mmrc_helpers.worlds.scenes.relations import CONVERSES
 
@@ -19,6 +19,11 @@ from mmrc_helpers.worlds.scenes.relations import CONVERSES
 SHAPES = {
     "background": ("circle", "square", "ring", "triangle", "diamond", "stick"),
     "novel": ("arrow", "star", "frame", "heart", "cross", "moon"),
+}
+# No word of a novel thing is known from the background: colours alone would tell most things apart.
+COLOURS = {
+    "background": ("red", "yellow", "green", "blue", "purple", "black"),
+    "novel": ("orange", "pink", "lime", "cyan", "brown", "gray"),
 }
 POPULATIONS = tuple(SHAPES)
 SHOTS = ("a", "b")
@@ -98,7 +103,7 @@ def _looks(rng: random.Random, kind: str, population: str, threaded: bool) -> li
         chosen[1] = next(shape for shape in SHAPES[population] if shape in HOLES)
         if threaded or rng.random() < 0.3:
             chosen[0] = next(shape for shape in SHAPES[population] if shape in RODS)
-    return list(zip(rng.sample(list(COLOURS), 3), chosen, strict=True))
+    return list(zip(rng.sample(COLOURS[population], 3), chosen, strict=True))
 
 
 def _solids(population: str) -> list[str]:
@@ -160,7 +165,7 @@ def _sharing_words(
     the shape of another."""
     solids = _solids(population)
     crossed = [(one[0], other[1]) for one in looks for other in looks if other[1] in solids]
-    shared = [(colour, shape) for colour in COLOURS for shape in solids
+    shared = [(colour, shape) for colour in COLOURS[population] for shape in solids
               if any(colour == look[0] or shape == look[1] for look in looks)]  # fmt: skip
     ordered = rng.sample(crossed, len(crossed)) + rng.sample(shared, len(shared))
     return [look for look in dict.fromkeys(ordered) if look not in taken][:count]
