@@ -15,6 +15,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from tiny import is_alive
 
 from mmrc_helpers import run
 from mmrc_helpers.execution import guard, kernels, notebooks
@@ -275,11 +276,6 @@ def wait_for_work(place: Path, runner: int) -> list[int]:
             pytest.fail(f"no notebook was at work after {START} s")
         time.sleep(0.05)
     return guard.descendants(runner)
-
-
-def is_alive(pid: int) -> bool:
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

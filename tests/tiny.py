@@ -5,6 +5,7 @@ Studies that write these people and seed 0 in the same artifacts folder share on
 
 from pathlib import Path
 
+from mmrc_helpers.execution import guard
 from mmrc_helpers.store import files, folders
 from mmrc_helpers.study import stages
 from mmrc_helpers.study.runs import load_study
@@ -25,6 +26,11 @@ def link_base(root: Path) -> None:
 def base_model() -> Path:
     """The folder of the embedded model below the artifacts root as it is now."""
     return stages.base_stage(load_study("reversal").runs[0]).folder
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process that is more than a zombie."""
+    return guard._parent(pid) is not None
 
 
 def quiet(*_, **__) -> None:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tiny import is_alive
 
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.execution import guard
@@ -103,10 +104,6 @@ def wait_for(condition, seconds: float) -> None:
 
 
 def alive(pids: list[int]) -> list[int]:
-    def is_alive(pid: int) -> bool:
-        stat = Path(f"/proc/{pid}/stat")
-        return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
-
     return [pid for pid in pids if is_alive(pid)]
 
 
