@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import tiny
 import yaml
 from data.hub import Hub, serving
 from PIL import Image
@@ -24,7 +25,7 @@ from mmrc_helpers.worlds import WORLDS
 
 def tiny_model() -> Path:
     """The folder of the committed model: real files of every kind that a model has."""
-    return next(files.REPOSITORY.glob("artifacts/train/*/model"))
+    return tiny.base_model() / "model"
 
 
 def picture(color: str) -> bytes:

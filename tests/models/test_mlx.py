@@ -3,13 +3,13 @@
 from importlib.util import find_spec
 
 import pytest
+import tiny
 import torch
 
 from mmrc_helpers.models import load, mlx
 from mmrc_helpers.models.answer import Answerer
 from mmrc_helpers.models.encode import Encoder
 from mmrc_helpers.models.features import open_pictures
-from mmrc_helpers.store import files
 from mmrc_helpers.store.pictures import Shards, write_shards
 from mmrc_helpers.study.runs import load_study
 from mmrc_helpers.worlds import WORLDS
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not find_spec("mlx_vlm"), reason="the extra mlx 
 
 @pytest.mark.filterwarnings("ignore")  # of other people's modules
 def test_the_embedded_model_says_by_mlx_what_it_says_by_torch(tmp_path):
-    folder = next(files.REPOSITORY.glob("artifacts/train/*/model"))
+    folder = tiny.base_model() / "model"
     world = WORLDS["people"]
     facts = load_study("smoke").runs[0].params["world"]["facts"]
     made = world.make({**facts, "novel": 16, "train_scenes": 1, "text_scenes": 1, "passers_by": 0}, 0)
