@@ -227,6 +227,7 @@ def test_the_gold_answer_follows_from_what_is_seen(changes):
             seen = solved(names, rng)
             assert words.answer(seen, facts["style"], False) == asked.answer
             several += len(seen.objects) > 1
+        assert seen.names == grid.names  # which are all that a picture is drawn from
     assert drawing.picture(grid, facts) == drawing.picture(seen, facts)
     assert several > 60
 
