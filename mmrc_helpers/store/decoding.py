@@ -10,7 +10,7 @@ BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # wha
 
 
 class Drawn(bytes):
-    """An encoded picture that a world has just drawn: sound, upright, opaque, so nothing but its header need be
+    """An encoded picture that a world has just drawn: sound, upright, opaque, so nothing but its header is
     read before it is kept."""
 
 
@@ -30,7 +30,11 @@ def is_upright(image: Image.Image) -> bool:
     """Whether a decoded picture can be kept as it is: upright, opaque, of a common format, and in RGB, a
     palette of it or grey, which become RGB without loss."""
     turned = image.getexif().get(ORIENTATION, 1) != 1
-    return image.mode in ("RGB", "P", "L") and image.format in KEPT and not turned and not image.has_transparency_data
+    return (
+        image.mode in ("RGB", "P", "L")
+        and image.format in KEPT
+        and not (turned or image.has_transparency_data)
+    )
 
 
 def upright(image: Image.Image) -> Image.Image:

@@ -147,7 +147,7 @@ def _drawn(name: str, wanted: object, draw: Callable) -> Image.Image | bytes:
 
 
 def _row(name: str, drawn: Image.Image | bytes) -> dict:
-    """A row of a shard. Pictures are upright and opaque when they are kept, so that a reader needs nothing but
+    """A row of a shard. Pictures are upright and opaque when they are kept, so that a reader needs only
     `convert("RGB")`; a palette stays one, which is quicker by far and several times smaller."""
     encoded = drawn if isinstance(drawn, bytes) else None
     image = _decoded(name, encoded) if encoded is not None else drawn
