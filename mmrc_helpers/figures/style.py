@@ -3,6 +3,7 @@ alternative text. Colours are Okabe and Ito's (told apart by the colour-blind); 
 repeat what they say, so that a figure can be read in grey print."""
 
 import io
+import re
 import shutil
 from collections.abc import Iterable, Sequence
 
@@ -22,6 +23,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++", "ooo", "--", "**")
 SECTIONS = (BLUE, ORANGE, GREEN, PURPLE)  # the values of the first axis, in order
 PANELS_PER_ROW = 5
+LETTER = 0.65  # of its size: width of a letter and of what keeps names apart
 LINES = (
     "-",
     "--",
@@ -90,6 +92,24 @@ def grid(panels: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
     for spare in axes[panels:]:
         spare.set_visible(False)
     return figure, axes
+
+
+def folded(name: str, inches: float, size: float) -> str:
+    """The name in lines of so many inches at a font size, as far as it has spaces, underscores, slashes or
+    commas to be broken after; lines that it has already stay."""
+    letters, lines = int(inches * 72 / (LETTER * size)), []
+    for line in name.split("\n"):
+        lines.append("")
+        for piece in re.split(r"(?<=[ _/])(?=.)", line):
+            if lines[-1] and len((lines[-1] + piece).rstrip()) > letters:
+                lines.append("")
+            lines[-1] += piece
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def breadth(names: Iterable[str], size: float) -> float:
+    """Inches that the longest line of these names takes at a font size."""
+    return max((len(line) for name in names for line in name.split("\n")), default=0) * LETTER * size / 72
 
 
 def share_axis(axes: Axes) -> None:
