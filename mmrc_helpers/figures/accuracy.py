@@ -2,6 +2,7 @@
 that it shows, and is told apart by shape as well as by colour."""
 
 from collections.abc import Mapping, Sequence
+from math import radians, sin
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from mmrc_helpers.figures import style
 from mmrc_helpers.figures.style import percent
 
 PANELS = 8  # more variants are shown as rows
+SECTION_SIZE = 9  # points
 
 
 def cells(table: pd.DataFrame, sections: Sequence[str]) -> Figure:
@@ -27,7 +29,9 @@ def cells(table: pd.DataFrame, sections: Sequence[str]) -> Figure:
         return by_row(table, sections)
     places = _places(table, sections)
     table = table.assign(at=[places.index(p) for p in zip(table["section"], table["tick"], strict=True)])
-    figure, panels = style.grid(len(variants), width=0.9 + 0.3 * len(places), height=3.2)
+    names = _section_names(places)
+    each = max([0.3, *(style.breadth([name], SECTION_SIZE) / count for _, count, name in names)])
+    figure, panels = style.grid(len(variants), width=0.9 + each * len(places), height=3.2)
     for axes, variant in zip(panels, variants, strict=False):
         here = table[table["variant"] == variant]
         _bars(axes, here[here["series"] == series[0]], series[0], sections)
@@ -37,7 +41,7 @@ def cells(table: pd.DataFrame, sections: Sequence[str]) -> Figure:
             place = part["at"] + shift
             axes.errorbar(place, part["value"], _whiskers(part), capsize=2, linewidth=0.8, label=name, **look)
         axes.set_title(variant, fontsize=11)
-        _place_ticks(axes, places)
+        _place_ticks(axes, places, names)
         style.share_axis(axes)
     style.legend(figure, panels)
     told = [f"{variant}: " + _told(table[(table["variant"] == variant) & (table["series"] == series[0])])
@@ -52,10 +56,11 @@ def by_row(table: pd.DataFrame, sections: Sequence[str]) -> Figure:
     above them for the other series. table: as in `cells`."""
     variants, series = (list(dict.fromkeys(table[column])) for column in ("variant", "series"))
     places = _places(table, sections)
-    size = (1.9 + 1.28 * len(places), 1.7 + 0.33 * len(variants))
+    titles = [style.folded(f"{section}\n{tick}", 1.28, 10) for section, tick in places]
+    size = (1.9 + max(1.28, style.breadth(titles, 10)) * len(places), 1.7 + 0.33 * len(variants))
     figure = Figure(figsize=size, layout="constrained")
     panels = figure.subplots(1, len(places), sharey=True, squeeze=False)[0]
-    for axes, (section, tick) in zip(panels, places, strict=True):
+    for axes, (section, tick), title in zip(panels, places, titles, strict=True):
         here = table[(table["section"] == section) & (table["tick"] == tick)]
         kind = sections.index(section)
         look = {"marker": style.MARKERS[kind], "color": style.SECTIONS[kind]}
@@ -72,7 +77,7 @@ def by_row(table: pd.DataFrame, sections: Sequence[str]) -> Figure:
         axes.set(xlim=(-0.04, 1.04), ylim=(len(variants) - 0.5, -0.6), yticks=range(len(variants)))
         axes.set_yticklabels(variants, fontsize=9)
         axes.set_xticks([0, 0.5, 1], ["0", "50", "100 %"], fontsize=8.5)
-        axes.set_title(f"{section}\n{tick}", fontsize=10)
+        axes.set_title(title, fontsize=10)
         axes.tick_params(axis="y", length=0)
         style.plain(axes)
     style.legend(figure, panels)
@@ -122,17 +127,27 @@ def _bars(axes: Axes, part: pd.DataFrame, series: str, sections: Sequence[str]) 
         axes.plot([row.at - 0.46, row.at + 0.46], [row.chance] * 2, "--", **look)
 
 
-def _place_ticks(axes: Axes, places: Sequence[tuple[str, str]]) -> None:
-    """The cells' names, and below them the sections'."""
-    axes.set_xticks(range(len(places)), [tick for _, tick in places], rotation=50, ha="right", fontsize=8.5)
-    axes.set_xlim(-0.7, len(places) - 0.3)
+def _section_names(places: Sequence[tuple[str, str]]) -> list[tuple[int, int, str]]:
+    """First place, number of places and name of every section, folded to 0.8 inches or its places."""
     sections = [section for section, _ in places]
-    for section in dict.fromkeys(sections):
-        first, count = sections.index(section), sections.count(section)
+    spans = [(sections.index(name), sections.count(name), name) for name in dict.fromkeys(sections)]
+    return [(first, n, style.folded(name, max(0.8, 0.3 * n), SECTION_SIZE)) for first, n, name in spans]
+
+
+def _place_ticks(
+    axes: Axes, places: Sequence[tuple[str, str]], names: Sequence[tuple[int, int, str]]
+) -> None:
+    """The cells' names, slanted, and below the longest of them the sections'."""
+    ticks = [tick for _, tick in places]
+    axes.set_xticks(range(len(places)), ticks, rotation=50, ha="right", fontsize=8.5)
+    axes.set_xlim(-0.7, len(places) - 0.3)
+    down = 14 + 72 * style.breadth(ticks, 8.5) * sin(radians(50))
+    for first, count, name in names:
         if first:
             axes.axvline(first - 0.5, color=style.GREY, linewidth=0.6)
-        below = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "top", "fontsize": 9}
-        axes.text(first + (count - 1) / 2, -0.34, section, **below)
+        below = {"textcoords": "offset points", "ha": "center", "va": "top", "fontsize": SECTION_SIZE}
+        middle = (first + (count - 1) / 2, 0)
+        axes.annotate(name, middle, (0, -down), axes.get_xaxis_transform(), **below)
 
 
 def _whiskers(part: pd.DataFrame) -> np.ndarray:
@@ -152,7 +167,9 @@ def matrices(
     import seaborn
 
     tall, widest = (max(grid.shape[k] for grid in grids.values()) for k in (0, 1))
-    figure = Figure(figsize=(1.6 + 0.7 * widest * len(grids), 1.9 + 0.46 * tall), layout="constrained")
+    names = {title: [_below(name) for name in grid.columns] for title, grid in grids.items()}
+    each = max(0.7, *(style.breadth(below, 8.5) for below in names.values()))
+    figure = Figure(figsize=(1.6 + each * widest * len(grids), 1.9 + 0.46 * tall), layout="constrained")
     panels = figure.subplots(1, len(grids), squeeze=False, sharey=True)[0]
     for axes, (title, grid) in zip(panels, grids.items(), strict=True):
         axes.set_title(title, fontsize=11)
@@ -161,8 +178,7 @@ def matrices(
             shown = shown + ranges[title].reindex(index=grid.index, columns=grid.columns).fillna("")
         look = {"annot": shown, "fmt": "", "annot_kws": {"fontsize": 8}, "cbar": False, "linewidths": 0.6}
         seaborn.heatmap(100 * grid, ax=axes, vmin=0, vmax=100, cmap="cividis", **look)
-        names = [name.replace("/", "\n").replace(", ", ",\n") for name in grid.columns]
-        axes.set_xticklabels(names, rotation=0, fontsize=8.5)
+        axes.set_xticklabels(names[title], rotation=0, fontsize=8.5)
         axes.set_yticklabels(grid.index, rotation=0, fontsize=9)
         axes.set(xlabel="tested in", ylabel="")
     first = next(iter(grids.values()))
@@ -177,6 +193,11 @@ def matrices(
             for name, row in first.iterrows()]  # fmt: skip
     title = next(iter(grids)).removesuffix(", %")
     return style.described(figure, f"Variants by tested cell, {title}. " + "; ".join(told) + ".")
+
+
+def _below(cell: str) -> str:
+    """A cell's name as it stands below a column."""
+    return style.folded(cell.replace("/", "\n").replace(", ", ",\n"), 0.7, 8.5)
 
 
 def gaps(table: pd.DataFrame, variants: Sequence[str]) -> Figure:

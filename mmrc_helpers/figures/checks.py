@@ -158,7 +158,7 @@ def answers(shares: pd.DataFrame) -> Figure:
         _stack(axes, part, variants)
         axes.set(xlim=(0, 1), xticks=[], yticks=range(len(variants)), yticklabels=variants)
         axes.set(ylim=(len(variants) - 0.5, -0.5))
-        axes.set_title(panel, fontsize=10)
+        axes.set_title(style.folded(panel, 2.3, 10), fontsize=10)
         top = part.loc[part["share"].idxmax()]
         told.append(f"{panel} at most {percent(top.share)} ({top.pick}, {top.variant})")
     return style.described(figure, "Share of each answer: " + "; ".join(told) + ".")

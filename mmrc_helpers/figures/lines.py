@@ -91,7 +91,7 @@ def time_axis(axes: Axes, table: pd.DataFrame, time: str) -> None:
     for phase, begin in dividers(table, time).items():
         axes.axvline(begin, color="black", linestyle=":", linewidth=1)
         at = {"xycoords": axes.get_xaxis_transform(), "va": "top", "fontsize": "small"}
-        axes.annotate(f" phase {phase}", (begin, 0.99), **at)
+        axes.annotate(f"phase {phase}", (begin, 0.98), rotation=90, **at)  # upright, phases may be short
 
 
 def dividers(table: pd.DataFrame, time: str = "step") -> dict[int, float]:

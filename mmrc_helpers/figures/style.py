@@ -3,6 +3,7 @@ alternative text. Colours are Okabe and Ito's (told apart by the colour-blind); 
 repeat what they say, so that a figure can be read in grey print."""
 
 import io
+import re
 import shutil
 from collections.abc import Iterable, Sequence
 
@@ -22,6 +23,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++", "ooo", "--", "**")
 SECTIONS = (BLUE, ORANGE, GREEN, PURPLE)  # the values of the first axis, in order
 PANELS_PER_ROW = 5
+LETTER = 0.65  # of its size: width of a letter and of what keeps names apart
 LINES = (
     "-",
     "--",
@@ -92,6 +94,24 @@ def grid(panels: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
     return figure, axes
 
 
+def folded(name: str, inches: float, size: float) -> str:
+    """The name in lines of so many inches at a font size, as far as it has spaces, underscores, slashes or
+    commas to be broken after; lines that it has already stay."""
+    letters, lines = int(inches * 72 / (LETTER * size)), []
+    for line in name.split("\n"):
+        lines.append("")
+        for piece in re.split(r"(?<=[ _/])(?=.)", line):
+            if lines[-1] and len((lines[-1] + piece).rstrip()) > letters:
+                lines.append("")
+            lines[-1] += piece
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def breadth(names: Iterable[str], size: float) -> float:
+    """Inches that the longest line of these names takes at a font size."""
+    return max((len(line) for name in names for line in name.split("\n")), default=0) * LETTER * size / 72
+
+
 def share_axis(axes: Axes) -> None:
     axes.set_ylim(0, 1.03)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"], fontsize=9)
@@ -122,7 +142,14 @@ def end_labels(axes: Axes, ends: Iterable[tuple[float, str, str]], gap: float = 
     ends_at = [float(place.transform((0, height))[1]) for height, _, _ in ends]
     shown_at = _apart(ends_at, gap)
     for (_, text, colour), end, shown in zip(ends, ends_at, shown_at, strict=True):
-        arrow = {"arrowstyle": "-", "color": colour, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 0}
+        arrow = {
+            "arrowstyle": "-",
+            "color": colour,
+            "linewidth": 0.7,
+            "shrinkA": 0,
+            "shrinkB": 0,
+            "relpos": (0, 0.5),
+        }  # to the name's edge, not through other names
         axes.annotate(text, (1.0, end), (1.05, shown), "axes fraction", "axes fraction", arrow, va="center",
                       ha="left", color=_as_text(colour), fontsize="small", annotation_clip=False)  # fmt: skip
 

@@ -9,6 +9,11 @@ KEPT = ("PNG", "JPEG", "WEBP")  # formats that every reader and browser knows
 BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what PIL raises
 
 
+class Drawn(bytes):
+    """An encoded picture that a world has just drawn: sound, upright, opaque, so nothing but its header is
+    read before it is kept."""
+
+
 def decoded(encoded: bytes) -> Image.Image:
     """The picture, read to its end. Raises one of BROKEN."""
     image = Image.open(io.BytesIO(encoded))
@@ -22,9 +27,14 @@ def why(error: BaseException) -> str:
 
 
 def is_upright(image: Image.Image) -> bool:
-    """Whether a decoded picture can be kept as it is: upright, RGB and of a common format."""
+    """Whether a decoded picture can be kept as it is: upright, opaque, of a common format, and in RGB, a
+    palette of it or grey, which become RGB without loss."""
     turned = image.getexif().get(ORIENTATION, 1) != 1
-    return image.mode == "RGB" and image.format in KEPT and not turned and not image.has_transparency_data
+    return (
+        image.mode in ("RGB", "P", "L")
+        and image.format in KEPT
+        and not (turned or image.has_transparency_data)
+    )
 
 
 def upright(image: Image.Image) -> Image.Image:

@@ -1,6 +1,7 @@
 """Figures are drawn from tables, carry alternative text, and survive what a small study leaves out."""
 
 import base64
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 import synthetic
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from mmrc_helpers.analysis import FINDINGS
 from mmrc_helpers.analysis.evidence import Evidence
@@ -96,6 +98,36 @@ def test_the_word_of_a_failed_gate_stands_beside_its_interval(value, low, high):
     figure = checks.gates(pd.DataFrame([gate | {"most": np.nan, "passed": False}]), pd.DataFrame())
     (word,) = figure.axes[0].texts
     assert (word.get_position()[0], word.get_ha()) in ((low - 0.03, "right"), (high + 0.03, "left"))
+
+
+LONG = ("prompt_discrimination", "response_selection", "a name that is long and has spaces", "written")
+
+
+@pytest.mark.parametrize("look", style.STYLES)
+@pytest.mark.parametrize("ticks", [["none"], ["image_via_text", "text"]])
+@pytest.mark.parametrize("variants", [1, accuracy.PANELS + 1])
+def test_long_names_of_cells_do_not_lie_over_each_other(look, ticks, variants):
+    names = [f"v{k}" for k in range(variants)]
+    places = [(variant, section, tick) for variant in names for section in LONG for tick in ticks]
+    table = pd.DataFrame(places, columns=["variant", "section", "tick"])
+    table = table.assign(
+        series="accuracy", value=0.5, low=0.4, high=0.6, chance=0.25, by_seed=[()] * len(table)
+    )
+    cells = [f"{section}/{tick}" for section in LONG for tick in ticks]
+    with style.style(look):
+        grid = pd.DataFrame(0.5, index=names, columns=cells)
+        for figure in (
+            accuracy.cells(table, LONG),
+            accuracy.matrices({"accuracy": grid}, pd.DataFrame(columns=cells)),
+        ):
+            figure.draw_without_rendering()
+            shown = [
+                text for axes in figure.axes for text in (axes.title, *axes.texts, *axes.get_xticklabels())
+            ]
+            flat = [text for text in shown if text.get_rotation() == 0 and not text.get_text().isdigit()]
+            boxes = {text: Text.get_window_extent(text) for text in flat if text.get_text()}
+            for one, other in combinations(boxes, 2):
+                assert not boxes[one].overlaps(boxes[other]), (one.get_text(), other.get_text())
 
 
 @pytest.mark.parametrize("variants", [1, 3, 7])

@@ -1,11 +1,13 @@
 """Figures of traces: tables that are right by hand, texts that hold the numbers, gaps that are no errors."""
 
 from functools import partial
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
 import pytest
 import synthetic_traces
+from matplotlib.text import Text
 
 from mmrc_helpers.analysis import curves, traces
 from mmrc_helpers.analysis.evidence import Axes
@@ -50,6 +52,21 @@ def test_a_figure_says_its_numbers_in_words_in_both_styles(name, traced):
             alt = style.image(FIGURES[name](traced)).metadata["alt"]
         words = [word.strip(".;,:").lstrip("-").replace(".", "") for word in alt.split()]
         assert sum(word.isdigit() for word in words) >= 6, alt
+
+
+def test_names_of_phases_that_follow_soon_lie_beside_each_other():
+    steps = [0, 100, 100, 220, 220, 1800]
+    table = {"panel": "cosine", "line": "mix", "step": steps, "phase": [1, 1, 2, 2, 3, 3], "seeds": 1}
+    table = pd.DataFrame(table).assign(mean=0.5, low=0.4, high=0.6)
+    figure, panels = lines.panels(3)
+    lines.draw(panels[0], table, lines.looks(["mix"]), levels=[(0.5, "a level"), (0.4, "another")])
+    figure.draw_without_rendering()
+    boxes = {text.get_text().strip(): Text.get_window_extent(text) for text in panels[0].texts}
+    assert {"phase 2", "phase 3", "mix", "a level"} <= set(boxes)
+    assert not [pair for pair in combinations(boxes, 2) if boxes[pair[0]].overlaps(boxes[pair[1]])]
+    for text in panels[0].texts:  # no line to a name runs through it
+        if text.arrow_patch:
+            assert text.arrow_patch.get_window_extent().x1 <= boxes[text.get_text()].x0 + 1
 
 
 @pytest.mark.parametrize("name", FIGURES)

@@ -144,7 +144,7 @@ def test_values_are_asked_for_as_the_drawing_goes_on(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["grey", "palette", "clear", "turned", "jpeg", "cmyk"])
-def test_pictures_are_kept_upright_and_in_rgb(tmp_path, kind):
+def test_pictures_are_kept_upright_and_read_in_rgb(tmp_path, kind):
     colours = np.zeros((6, 4, 3), np.uint8)
     colours[:3] = (250, 10, 10)
     image = Image.fromarray(colours)
@@ -164,8 +164,9 @@ def test_pictures_are_kept_upright_and_in_rgb(tmp_path, kind):
     assert found.size == ((6, 4) if kind == "turned" else (4, 6))
     if kind == "clear":
         assert found.getpixel((0, 0)) == (255, 255, 255)
-    if kind == "jpeg":
+    if kind in ("jpeg", "grey", "palette"):
         assert read.bytes("a.png") == given  # what is fine already is not made anew
+        assert np.array_equal(np.asarray(found), np.asarray(Image.open(io.BytesIO(given)).convert("RGB")))
     if kind == "turned":  # its red upper half is now on the right
         assert found.getpixel((5, 1))[0] > 200 > 60 > found.getpixel((0, 1))[0]
 

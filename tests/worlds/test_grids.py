@@ -1,7 +1,9 @@
 """World `grids`: the search follows its rules, the replay never leaves the grid, grading is strict."""
 
 import io
+import random
 from dataclasses import replace
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -206,6 +208,42 @@ def test_objects_are_met_nearest_first():
         (5, 5),
         (6, 5),
     ]
+
+
+def test_of_equally_near_objects_the_upper_then_the_left_is_met_first():
+    here, near = (2, 2), [(1, 3), (2, 0), (3, 1), (1, 1), (4, 4)]
+    for listed in permutations(near):
+        assert search.collection_order(here, listed)[0] == (1, 1)
+
+
+@pytest.mark.parametrize("changes", STYLES)
+def test_the_gold_answer_follows_from_what_is_seen(changes):
+    """Solved again from the cells of the text alone, whichever object is seen first: no draw decides."""
+    facts, rng, several = sections("grids", **changes)["facts"], random.Random(0), 0
+    for grid, examples in instances(60, **changes):
+        asked = next(e for e in examples if e.facets["view"] == "text")
+        names = tuple(map(tuple, grading.transcribed(asked.prompt[0][1].split("\n\n")[0].split("\n"))))
+        for _ in range(3):
+            seen = solved(names, rng)
+            assert words.answer(seen, facts["style"], False) == asked.answer
+            several += len(seen.objects) > 1
+        assert seen.names == grid.names  # which are all that a picture is drawn from
+    assert drawing.picture(grid, facts) == drawing.picture(seen, facts)
+    assert several > 60
+
+
+def solved(names: tuple[tuple[str, ...], ...], rng: random.Random) -> Grid:
+    """The reference solution of a grid of which only the names are known, objects found in random order."""
+    kinds = {"S": search.START, "D": search.DESTINATION, "O": search.EMPTY, **dict.fromkeys(OBSTACLES, -1)}
+    cells = {(r, c): name for r, row in enumerate(names) for c, name in enumerate(row)}
+    start, destination = (next(cell for cell, name in cells.items() if name == end) for end in "SD")
+    found = [cell for cell, name in cells.items() if name in OBJECTS]
+    order = search.collection_order(start, rng.sample(found, len(found)))
+    codes = [[kinds.get(name, 0) for name in row] for row in names]
+    for number, (row, column) in enumerate(order):
+        codes[row][column] = search.OBJECT + number
+    states = search.search(codes, [*order, destination], start, 10**6)
+    return Grid(names, start, destination, tuple(order), tuple(states))
 
 
 @pytest.mark.parametrize("changes", STYLES)

@@ -10,6 +10,7 @@ from math import cos, pi, sin
 
 from PIL import Image, ImageDraw
 
+from mmrc_helpers.store.decoding import Drawn
 from mmrc_helpers.worlds.analogies.values import Panel
 from mmrc_helpers.worlds.puzzles.tiles import font
 
@@ -38,11 +39,11 @@ _SHAPES = {  # corners in shares of the size, around the middle; none for a circ
 }
 
 
-def draw(panels: Sequence[Panel], width: int, height: int, margin: float) -> bytes:
+def draw(panels: Sequence[Panel], width: int, height: int, margin: float) -> Drawn:
     """The twelve panels of a puzzle in reading order as a grey PNG file; sizes as in `picture`."""
     file = io.BytesIO()
     picture(panels, width, height, margin).save(file, "PNG", compress_level=3)
-    return file.getvalue()
+    return Drawn(file.getvalue())
 
 
 def picture(panels: Sequence[Panel], width: int, height: int, margin: float) -> Image.Image:

@@ -81,6 +81,7 @@ def words_of(facts: Mapping) -> tuple[str, ...]:
 
 
 WORLD = puzzle_world(
+    version=2,  # of equally near objects the upper, then the left is next; in 1 a draw decided
     views=views,
     draw=draw,
     words=words_of,

@@ -33,10 +33,11 @@ class State:
 
 
 def collection_order(start: Cell, objects: Sequence[Cell]) -> list[Cell]:
-    """The objects as met by always going to the nearest one, in rows plus columns; of two, to the first."""
+    """The objects as met by always going to the nearest one, in rows plus columns; of two, to the upper one,
+    then to the left one. In whichever order they are given, so that the picture alone tells."""
     left, order, here = list(objects), [], start
     while left:
-        here = min(left, key=lambda cell: abs(cell[0] - here[0]) + abs(cell[1] - here[1]))
+        here = min(left, key=lambda cell: (abs(cell[0] - here[0]) + abs(cell[1] - here[1]), cell))
         left.remove(here)
         order.append(here)
     return order

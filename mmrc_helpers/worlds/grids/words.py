@@ -51,6 +51,8 @@ def question(facts: Mapping, view: str, transcribe: bool) -> str:
         f"Obstacles are {', '.join(obstacles)}; objects are {', '.join(objects)}.",
         "Find moves (up, down, left, right) that lead from the start to the destination, collect every "
         "object and enter no obstacle.",
+        "Any order of the objects is right; by rule the next is the nearest, in rows plus columns, and of "
+        "equally near ones the upper, then the left.",
         "The last line must be `Answer: <moves>`, with spaces between the moves.",
     ]
     if transcribe:

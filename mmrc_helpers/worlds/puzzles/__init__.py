@@ -14,6 +14,7 @@ FACETS = ("task", "difficulty", "view", "cot", "drop")
 
 def puzzle_world(
     *,
+    version: int = 1,
     facets: Sequence[str] = (),
     views: Views,
     draw: Draw,
@@ -26,7 +27,7 @@ def puzzle_world(
     """The world of a kind of puzzle. facets: beside those of every puzzle. words: (facts) → every word that
     it can say. blocks, miss: see `mixes.paired`. ask: instead of `asked`. functions: World's others."""
     return World(
-        version=1,
+        version=version,
         facets=(*FACETS, *facets),
         cells=("difficulty", "view"),
         make=partial(made, views=views, draw=draw),

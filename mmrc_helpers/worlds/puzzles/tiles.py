@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from mmrc_helpers.store.decoding import Drawn
+
 Colour = tuple[int, int, int]
 
 LEVELS = 5  # three ramps of 5 colours fit a palette of 16, four bits a pixel
@@ -27,7 +29,7 @@ def palette(*ramps: tuple[Colour, Colour]) -> bytes:
     return np.concatenate(mixed).tobytes()
 
 
-def encode(indices: np.ndarray, colours: bytes) -> bytes:
+def encode(indices: np.ndarray, colours: bytes) -> Drawn:
     """The PNG file of an array (height, width) of palette indices, uint8. Raises ValueError above 16 colours.
 
     Two indices share a byte, and each line is stored as its difference from the line above: mostly zeros.
@@ -52,7 +54,7 @@ def encode(indices: np.ndarray, colours: bytes) -> bytes:
     for name, content in chunks:
         file += [struct.pack(">I", len(content)), name, content]
         file.append(struct.pack(">I", zlib.crc32(content, zlib.crc32(name))))
-    return b"".join(file)
+    return Drawn(b"".join(file))
 
 
 @lru_cache(maxsize=512)
