@@ -348,13 +348,13 @@ def kept(folder: Path) -> Shards:
     return Shards(folder / "data")
 
 
-def test_rgb_files_are_kept_byte_for_byte_and_others_become_rgb(tmp_path):
+def test_rgb_and_grey_files_are_kept_byte_for_byte_and_others_become_rgb(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     table = [
         ("kept.png", encoded(), None),
         ("kept.jpg", encoded(kind="JPEG"), None),
-        ("grey.png", encoded(mode="L", colour=7), (7, 7, 7)),
+        ("kept_grey.png", encoded(mode="L", colour=7), (7, 7, 7)),
         ("clear.png", encoded(mode="RGBA", colour=(1, 2, 3, 0)), (255, 255, 255)),
         ("palette.gif", encoded(mode="P", kind="GIF", colour=0), None),
         ("print.jpg", encoded(mode="CMYK", kind="JPEG", colour=(0, 0, 0, 0)), (255, 255, 255)),
@@ -367,7 +367,7 @@ def test_rgb_files_are_kept_byte_for_byte_and_others_become_rgb(tmp_path):
         written(tmp_path / name, content)
     pictures = kept(tmp_path)
     for name, content, shown in table:
-        drawn = Image.open(BytesIO(pictures.bytes(name)))
+        drawn = pictures.read(name)
         assert (pictures.bytes(name) == content) == name.startswith("kept")
         assert drawn.mode == "RGB" and drawn.size == ((16, 24) if name == "turned.jpg" else (24, 16))
         assert shown is None or drawn.getpixel((0, 0)) == shown
