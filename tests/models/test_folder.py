@@ -65,6 +65,32 @@ def as_link(path):
     path.symlink_to("../../blobs/4d7a")  # as a hub's cache has them, copied without its blobs
 
 
+def configured(models, **changes):
+    path = models / "tiny" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def as_adapter(models):
+    for path in (models / "tiny").iterdir():
+        path.unlink()
+    (models / "tiny" / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    (models / "tiny" / "adapter_model.safetensors").write_bytes(b"")
+
+
+def as_cache(models):
+    place = models / "tiny" / "snapshots" / "4d7a"
+    place.mkdir(parents=True)
+    for path in list((models / "tiny").glob("*.*")):
+        path.rename(place / path.name)
+
+
+def more_tokens(models):
+    """Somebody added words to the tokenizer."""
+    tokenizer = hf.AutoTokenizer.from_pretrained(models / "tiny")
+    tokenizer.add_tokens([f"word{number}" for number in range(64)])
+    tokenizer.save_pretrained(models / "tiny")
+
+
 def points_to(models, place):
     path = models / "tiny" / "model.safetensors.index.json"
     content = json.loads(path.read_text())
@@ -125,6 +151,40 @@ BREAKS = {
     "no tokenizer": (lambda m: (m / "tiny" / "tokenizer.json").unlink(), "holds no tokenizer"),
     "damaged tokenizer": (lambda m: (m / "tiny" / "tokenizer.json").write_text("{"), "tokenizer.json is dam"),
     "no processor": (lambda m: (m / "tiny" / "processor_config.json").unlink(), "holds no processor"),
+    "an empty folder": (
+        lambda m: [path.unlink() for path in (m / "tiny").iterdir()],
+        "config.json is missing(.|\\n)*no \\*.safetensors(.|\\n)*no tokenizer",
+    ),
+    "an adapter": (as_adapter, "holds an adapter alone; write the folder of its model, or merge it into"),
+    "a pipeline": (
+        lambda m: (m / "tiny" / "config.json").rename(m / "tiny" / "model_index.json"),
+        "paints pictures; write people.sdxl.model: tiny, and here a model that answers",
+    ),
+    "the hub's cache": (
+        as_cache,
+        "is the hub's cache; write machine.models_folder: .*/snapshots and model.name: 4d7a",
+    ),
+    "GGUF alone": (
+        lambda m: (emptied(m), (m / "tiny" / "tiny-q4.gguf").write_bytes(b"GGUF")),
+        "holds no \\*.safetensors weights; other formats are refused",
+    ),
+    "in FP8": (
+        lambda m: configured(m, quantization_config={"quant_method": "fp8"}),
+        "is stored in fp8; take the version in bfloat16 or float32",
+    ),
+    "of MLX": (lambda m: configured(m, quantization={"bits": 4}), "is stored in 4 bits; take the version"),
+    "a mixture of experts": (
+        lambda m: configured(m, model_type="qwen3_vl_moe"),
+        "is a qwen3_vl_moe, no family known here; those that see pictures are qwen2_5_vl, qwen3_vl",
+    ),
+    "tokens without weights": (
+        more_tokens,
+        "its tokenizer has tokens up to .*, but its weights only .*; take both from one version",
+    ),
+    "another token for pictures": (
+        lambda m: configured(m, image_token_id=3),
+        "config.json has image_token_id 3, but the processor .*; take both from one version",
+    ),
     "no template": (lambda m: (m / "tiny" / "chat_template.jinja").unlink(), "has no chat template"),
 }
 
