@@ -33,13 +33,8 @@ def problems(model: Mapping, machine: Mapping) -> list[str]:
         return [_absent(name, folder)]
     if other := _other_kind(name, folder):
         return [f"model.name: {show(folder)} {other}"]
-    pointers, found = _pointers(folder), []
-    if pointers:
-        found.append(
-            f"model.name: {show(folder)} holds pointers of git-lfs in place of {', '.join(pointers)}; fetch "
-            "the files with `git lfs pull` in that folder"
-        )
-    config = config_of(folder, found)
+    found: list[str] = []
+    config, pointers = config_of(folder, found), _pointers(folder)
     if not any((folder / tokenizer).is_file() for tokenizer in TOKENIZERS):
         found.append(
             f"model.name: {show(folder)} holds no tokenizer (tokenizer.json); download the whole model"
@@ -53,8 +48,14 @@ def problems(model: Mapping, machine: Mapping) -> list[str]:
 
 
 def config_of(folder: Path, found: list[str]) -> dict:
-    """config.json, looked at together with the weights; what is wrong with them is added to `found`."""
+    """config.json, looked at together with the weights, as whoever plans for them needs it; what is wrong is
+    added to `found`."""
     pointers = _pointers(folder)
+    if pointers:
+        found.append(
+            f"model.name: {show(folder)} holds pointers of git-lfs in place of {', '.join(pointers)}; fetch "
+            "the files with `git lfs pull` in that folder"
+        )
     config = _json(folder / "config.json", pointers, found)
     if config:
         found += [f"model.name: {show(folder)} {problem}" for problem in _unfit(config)]

@@ -60,15 +60,17 @@ def answer_batches(
     Yields for every forward pass of `batch` conversations: the places of its requests in `requests`,
     logp_RDV in float32, target_RD (token ids) and real_RD (false where a shorter answer is padded); of long
     answers one piece of D after the other, each with all requests. A conversation is read once, however many
-    answers it gets: they branch off behind it, blind to each other; and so do neighbouring conversations from
-    what they begin with, if that holds all their pictures. dtype: of the model's weights.
+    answers it gets: they branch off behind it, blind to each other; and so do conversations about the same
+    pictures from what they begin with, if that holds all of them. dtype: of the model's weights.
     """
     answers = [encoder.answer_ids(text) + [encoder.end] * ends for _, text in requests]
     asked: dict[tuple[Turn, ...], list[int]] = {}  # a conversation and its requests
     for number, (turns, _) in enumerate(requests):
         asked.setdefault(turns, []).append(number)
     prompts = encoder.tokens(list(asked), complete=False)
-    told = list(zip(prompts, asked.values(), strict=True))
+    seen: dict[tuple[str, ...], int] = {}  # questions about the same pictures become neighbours
+    told = sorted(zip(prompts, asked.values(), strict=True),
+                  key=lambda one: seen.setdefault(one[0].pictures, len(seen)))  # fmt: skip
     trees = [_tree(stem, group, answers) for stem, group in _grouped(told, answers, encoder.image, batch)]
     for part in _passes(trees, batch):
         inputs = encoder.batch([tree.row for tree in part], left=True)

@@ -1,12 +1,14 @@
 """A downloaded model's folder is checked whole before any work, and everything wrong is said at once."""
 
 import json
+import shutil
 
 import pytest
 import transformers as hf
 
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.models import folder, load
+from mmrc_helpers.study import weights
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
 
@@ -196,6 +198,25 @@ def test_what_is_wrong_with_a_folder_is_said_before_any_work(models, kind):
     breaks(models)
     with pytest.raises(UserError, match=f"model.name: .*{says}"):
         load.downloaded(*asked(models))
+
+
+PLANNED = ("no config", "lfs shard", "truncated shard", "header cut", "pickled", "no index", "in FP8")
+
+
+@pytest.mark.parametrize("kind", PLANNED)
+def test_a_plan_says_it_as_well(models, kind):
+    breaks, says = BREAKS[kind]
+    breaks(models)
+    with pytest.raises(UserError, match=f"model.name: .*{says}"):
+        weights.of_folder(models / "tiny")
+
+
+def test_weights_of_other_versions_beside_the_index_are_not_counted(models):
+    told = weights.of_folder(models / "tiny")
+    shutil.copy(shard_of(models, 0), models / "tiny" / "consolidated.safetensors")
+    (models / "tiny" / "model-00009-of-00009.safetensors").write_bytes(b"of an older download")
+    assert weights.of_folder(models / "tiny") == told
+    assert load.downloaded(*asked(models)) == models / "tiny"
 
 
 def test_all_problems_are_listed_at_once(models):
