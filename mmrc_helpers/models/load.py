@@ -103,6 +103,8 @@ def load_model(
         qwen.read_patches_quickly(loaded.model.visual.patch_embed.proj)
     if kind == "mllama":
         mllama.mend(loaded)
+    # Of the last tokens of several rows, PyTorch would copy a frozen head in bfloat16 on CPUs for every row.
+    loaded.get_output_embeddings().register_forward_pre_hook(lambda _, given: (given[0].contiguous(),))
     for module in loaded.modules():
         if type(module).__name__ == "Linear4bit":
             # Packed for CPUs with AVX-512 at a first look without gradients, it gives wrong ones after it.

@@ -166,9 +166,10 @@ def _tree(stem: int, group: Sequence[Told], answers: Sequence[Sequence[int]]) ->
 
 
 def _passes(trees: Iterable[_Tree], batch: int) -> Iterator[list[_Tree]]:
-    """Neighbouring trees with at most so many conversations together."""
+    """The trees from short to long, so that passes hold little padding, with at most so many conversations in
+    each."""
     part: list[_Tree] = []
-    for tree in trees:
+    for tree in sorted(trees, key=lambda tree: len(tree.row.ids_T)):
         if part and sum(other.count for other in part) + tree.count > batch:
             yield part
             part = []
