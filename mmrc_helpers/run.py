@@ -82,7 +82,7 @@ def _about_one(options: argparse.Namespace) -> int:
     if options.redo:
         _forget(options.redo, study, runs, options.notebooks)
     stages.check_models(runs)
-    if cluster.is_wanted(runs[0].params["machine"]):
+    if any(cluster.is_wanted(run.params["machine"]) for run in runs):
         return _submit(study, runs, options)
     return run_study(study, runs, options.notebooks)
 

@@ -8,6 +8,7 @@ stands in the machine section of a study.
 
 import importlib.util
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -23,6 +24,7 @@ INSIDE = "MMRC_JOB"  # set in a job's processes, which would else submit jobs th
 TOLD_SECONDS = 120  # before its time is up, when a job is told
 PATIENCE = 60  # seconds for a command to end in order
 POLL_SECONDS = 0.5
+NAMED = ("partition", "account", "constraint")  # what is asked for by a name of the cluster's
 
 
 class Command:
@@ -154,7 +156,7 @@ def _of_report(study: str, asked: Mapping) -> dict:
 
 def _sbatch(asked: Mapping) -> dict:
     """What a job asks for in sbatch's words; what is empty is left to the cluster."""
-    named = {name: asked[name] for name in ("partition", "account", "constraint") if asked[name]}
+    named = {name: asked[name] for name in NAMED if asked[name]}
     more = {"mem": f"{asked['memory_gb']}GB"} if asked["memory_gb"] else {}
     more |= {"gpus_per_node": asked["gpus"]} if asked["gpus"] else {}
     more |= {"array_parallelism": asked["at_once"]} if asked["at_once"] else {}
@@ -225,6 +227,18 @@ def _problems(runs: Sequence) -> list[str]:
             "machine.hostfile: a job has one node, so it cannot be used with machine.cluster; write "
             'hostfile: "" or cluster: none'
         )
+    kinds = dict.fromkeys(run.params["machine"]["cluster"] for run in runs)
+    if len(kinds) > 1:
+        found.append(
+            f"machine.cluster: is {listed(kinds)} in runs of one study; write one of them for all, or choose "
+            "runs by --variant"
+        )
+    asked = {(name, run.params["machine"]["slurm"][name]): None for run in runs for name in NAMED}
+    found += [
+        f"machine.slurm.{name}: {said!r} is no name; write it without spaces, as `sinfo` or `sacctmgr` do"
+        for name, said in asked
+        if re.search(r"\s", said)
+    ]
     if importlib.util.find_spec("submitit") is None:
         found.append(
             "machine.cluster: needs submitit; install it (pip install -e '.[cluster]') or write none"

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mmrc_helpers.errors import UserError
-from mmrc_helpers.execution import surroundings
+from mmrc_helpers.execution import hosts, surroundings
 from mmrc_helpers.store import files
 
 NO_NETWORK = {  # the libraries' telemetry and hub look-ups stay off
@@ -128,14 +128,14 @@ def _fitting(weights: int) -> int:
     return max(1, min(cores(), memory() // (LIBRARIES + COPIES * weights)))
 
 
-def micro_batch(batch: int, processes: int, most: int, where: str = "") -> int:
+def micro_batch(batch: int, processes: int, most: int, where: str = "", over: str = "processes") -> int:
     """Rows of one process and forward pass, at most `most`; 0 processes are one. Raises UserError unless the
-    global batch divides into them evenly."""
+    global batch divides into them evenly. over: the parameter of the machine section that says how many."""
     processes = processes or 1
     micro = min(most, max(1, batch // processes))
     if batch % (processes * micro):
         raise UserError(
-            f"{where}train.batch: {batch} rows do not divide into machine.processes: {processes} x "
+            f"{where}train.batch: {batch} rows do not divide into machine.{over}: {processes} x "
             f"machine.micro_batch: {micro}; change one of them"
         )
     return micro
@@ -172,11 +172,23 @@ def devices(machine: Mapping) -> list:
     count = machine["processes"]
     if not uses_cuda(machine):
         return [-1] * count
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    found = visible.split(",") if visible else range(len(list(Path("/dev").glob("nvidia[0-9]*"))))
+    found = _gpus()
     if len(found) < count:
         raise UserError(f"machine.processes: {count}, but there are {len(found)} visible GPUs")
-    return list(found[:count])
+    return found[:count]
+
+
+def _gpus() -> list:
+    """The GPUs that this process may use."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return visible.split(",") if visible else list(range(len(list(Path("/dev").glob("nvidia[0-9]*")))))
+
+
+def host_problems(machine: Mapping) -> list[str]:
+    """What stands against the hosts of machine.hostfile, a sentence each; nothing without one."""
+    if not machine["hostfile"]:
+        return []
+    return list(hosts.problems(machine, len(_gpus()) if uses_cuda(machine) else None))
 
 
 def count_ranks(machine: Mapping) -> int:
@@ -184,11 +196,7 @@ def count_ranks(machine: Mapping) -> int:
     if machine["launcher"] == "python":
         return 1
     if machine["launcher"] == "deepspeed" and machine["hostfile"]:
-        hosts = files.meant(machine["hostfile"], "machine.hostfile")
-        if not hosts.is_file():
-            raise UserError(f"machine.hostfile: {hosts} does not exist; its lines are `HOST slots=GPUS`")
-        text = hosts.read_text(encoding="utf-8")
-        return sum(map(int, re.findall(r"^[^#\n]*\bslots=(\d+)", text, re.MULTILINE)))
+        return sum(hosts.read(machine).values())
     return machine["processes"]
 
 

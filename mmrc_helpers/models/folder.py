@@ -8,12 +8,13 @@ import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from mmrc_helpers.errors import show
+from mmrc_helpers.errors import listed, show
 from mmrc_helpers.store import files
 
 POINTER = b"version https://git-lfs"  # how a file begins that git-lfs has not fetched
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json")
+SEEING = ("qwen2_5_vl", "qwen3_vl", "smolvlm", "idefics3", "llava", "llava_next", "mllama")
 WHOLE = "download the whole model"
 HEADER = 100 << 20  # bytes; what a longer header says is not believed
 
@@ -30,17 +31,10 @@ def problems(model: Mapping, machine: Mapping) -> list[str]:
         return ["model.name: is empty; write the name of a folder in machine.models_folder"]
     if not folder.is_dir():
         return [_absent(name, folder)]
-    pointers = sorted(path.name for path in folder.iterdir() if path.is_file() and _begins(path, POINTER))
-    found = []
-    if pointers:
-        found.append(
-            f"model.name: {show(folder)} holds pointers of git-lfs in place of {', '.join(pointers)}; fetch "
-            "the files with `git lfs pull` in that folder"
-        )
-    config = _json(folder / "config.json", pointers, found)
-    if config and "model_type" not in config:
-        found.append(f"model.name: {show(folder / 'config.json')} names no model_type; take another version")
-    found += [f"model.name: {problem}" for problem in _weights(folder, pointers)]
+    if other := _other_kind(name, folder):
+        return [f"model.name: {show(folder)} {other}"]
+    found: list[str] = []
+    config, pointers = config_of(folder, found), _pointers(folder)
     if not any((folder / tokenizer).is_file() for tokenizer in TOKENIZERS):
         found.append(
             f"model.name: {show(folder)} holds no tokenizer (tokenizer.json); download the whole model"
@@ -53,8 +47,58 @@ def problems(model: Mapping, machine: Mapping) -> list[str]:
     return found
 
 
+def config_of(folder: Path, found: list[str]) -> dict:
+    """config.json, looked at together with the weights, as whoever plans for them needs it; what is wrong is
+    added to `found`."""
+    pointers = _pointers(folder)
+    if pointers:
+        found.append(
+            f"model.name: {show(folder)} holds pointers of git-lfs in place of {', '.join(pointers)}; fetch "
+            "the files with `git lfs pull` in that folder"
+        )
+    config = _json(folder / "config.json", pointers, found)
+    if config:
+        found += [f"model.name: {show(folder)} {problem}" for problem in _unfit(config)]
+    found += [f"model.name: {problem}" for problem in _weights(folder, pointers)]
+    return config
+
+
+def _other_kind(name: str, folder: Path) -> str:
+    """What a folder without a config.json holds if it is no model, and what to write; else empty."""
+    if (folder / "config.json").exists():
+        return ""
+    if (folder / "adapter_config.json").is_file():
+        return "holds an adapter alone; write the folder of its model, or merge it into that first"
+    if (folder / "model_index.json").is_file():
+        return f"paints pictures; write people.sdxl.model: {name}, and here a model that answers"
+    if snapshots := sorted(path.name for path in folder.glob("snapshots/*") if path.is_dir()):
+        place = folder / "snapshots"
+        return f"is the hub's cache; write machine.models_folder: {place} and model.name: {snapshots[-1]}"
+    return ""
+
+
+def _unfit(config) -> Iterator[str]:
+    """What a config.json says that cannot be used here. Weights that others quantized cannot be trained."""
+    if not isinstance(config, dict) or "model_type" not in config:
+        yield "has a config.json that names no model_type; take another version"
+        return
+    if "vision_config" in config and config["model_type"] not in SEEING:
+        yield (
+            f"is a {config['model_type']}, no family known here; those that see pictures are {listed(SEEING)}"
+        )
+    how = config.get("quantization_config") or config.get("quantization")
+    if isinstance(how, dict):
+        kind = how.get("quant_method") or f"{how.get('bits', 'few')} bits"
+        yield (
+            f"is stored in {kind}; take the version in bfloat16 or float32, and for 4 bits of it write "
+            "model.quantize: nf4"
+        )
+
+
 def _absent(name: str, folder: Path) -> str:
     """What to write where no model is. A hub's id, as Qwen/Qwen3-VL-8B-Instruct, is not a folder's name."""
+    if folder.is_file():
+        return f"model.name: {show(folder)} is a file; write the name of the folder with the whole model"
     owner, _, own = name.rpartition("/")
     if owner and (folder.parent.parent / own).is_dir():
         return f"model.name: {name} is the hub's id; the folder is there, so write model.name: {own}"
@@ -122,7 +166,7 @@ def _file_of_weights(path: Path, wanted: set[str], pointers: list[str]) -> Itera
         yield f"{show(path)} is missing; download it again"
         return
     try:
-        names, size = _header(path)
+        weights, size = _header(path)
     except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
         yield f"{show(path)} is no file of weights ({error}); download it again"
         return
@@ -131,12 +175,26 @@ def _file_of_weights(path: Path, wanted: set[str], pointers: list[str]) -> Itera
             f"{show(path)} has {path.stat().st_size} bytes of {size}: it was cut off or damaged; download it "
             "again"
         )
-    elif lacking := sorted(wanted - names):
+    elif lacking := sorted(wanted - set(weights)):
         yield f"{show(path)} lacks {len(lacking)} weights of the index, first {lacking[0]}; download it again"
 
 
-def _header(path: Path) -> tuple[set[str], int]:
-    """The names of the weights in a safetensors file, and how many bytes it should have."""
+def shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of every weight in a folder, by the headers of the files that are loaded: those of its index,
+    if it has one, because other versions may lie beside them; nothing without files."""
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    elif (folder / "model.safetensors").is_file():
+        names = ["model.safetensors"]
+    else:
+        names = sorted(path.name for path in folder.glob("*.safetensors"))
+    headers = [_header(folder / name)[0] for name in names]
+    return {name: tuple(of["shape"]) for header in headers for name, of in header.items()}
+
+
+def _header(path: Path) -> tuple[dict, int]:
+    """What a safetensors file says of its weights, by name, and how many bytes it should have."""
     with path.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         if length > HEADER:
@@ -144,7 +202,12 @@ def _header(path: Path) -> tuple[set[str], int]:
         content = json.loads(file.read(length))
     weights = {name: entry for name, entry in content.items() if name != "__metadata__"}
     end = max((entry["data_offsets"][1] for entry in weights.values()), default=0)
-    return set(weights), 8 + length + end
+    return weights, 8 + length + end
+
+
+def _pointers(folder: Path) -> list[str]:
+    """The files that git-lfs has not fetched."""
+    return sorted(path.name for path in folder.iterdir() if path.is_file() and _begins(path, POINTER))
 
 
 def _begins(path: Path, start: bytes) -> bool:

@@ -4,7 +4,7 @@ that is missing or left over is an error, because transformers would draw it ane
 import importlib.util
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -19,7 +19,7 @@ from transformers import (
 from mmrc_helpers.errors import UserError, listed, near_miss, raise_all, show
 from mmrc_helpers.models import folder as model_folder
 from mmrc_helpers.models import mllama, qwen, two_encoders  # noqa: F401  (the last tells transformers its tower)
-from mmrc_helpers.models.chat import mend_template, tokenizer_of
+from mmrc_helpers.models.chat import image_id_of, mend_template, tokenizer_of
 from mmrc_helpers.models.plain import change_image_processor
 from mmrc_helpers.store import folders
 
@@ -59,8 +59,26 @@ def downloaded(model: Mapping, machine: Mapping) -> Path:
     that is wrong with it and says what to do."""
     folder = model_folder.where(model, machine)
     raise_all(model_folder.problems(model, machine))
-    load_processor(folder, model)
+    raise_all(_token_problems(folder, load_processor(folder, model)))
     return folder
+
+
+def _token_problems(folder: Path, processor) -> Iterator[str]:
+    """Where tokenizer and weights are of two versions: training would look up what is not there."""
+    last = max(tokenizer_of(processor).get_vocab().values())
+    rows = [shape[0] for name, shape in model_folder.shapes(folder).items() if "embed_tokens" in name]
+    if rows and last >= max(rows):
+        yield (
+            f"model.name: {show(folder)}: its tokenizer has tokens up to {last}, but its weights only "
+            f"{max(rows)} from 0 on; take both from one version of the model"
+        )
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    told = config.get("image_token_id", config.get("image_token_index"))
+    if isinstance(processor, ProcessorMixin) and told not in (None, image_id_of(processor)):
+        yield (
+            f"model.name: {show(folder)}: config.json has image_token_id {told}, but the processor "
+            f"{image_id_of(processor)}; take both from one version of the model"
+        )
 
 
 def check_whole(folder: Path, model: Mapping):
@@ -85,6 +103,8 @@ def load_model(
         qwen.read_patches_quickly(loaded.model.visual.patch_embed.proj)
     if kind == "mllama":
         mllama.mend(loaded)
+    # Of the last tokens of several rows, PyTorch would copy a frozen head in bfloat16 on CPUs for every row.
+    loaded.get_output_embeddings().register_forward_pre_hook(lambda _, given: (given[0].contiguous(),))
     for module in loaded.modules():
         if type(module).__name__ == "Linear4bit":
             # Packed for CPUs with AVX-512 at a first look without gradients, it gives wrong ones after it.

@@ -1,7 +1,6 @@
 """How much disk a stage takes, so that a full disk is found before the work and not after it. An estimate is
 a little more than what was measured; the rules are in the functions."""
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,7 +35,7 @@ def _trained_weights(params: Mapping, inputs: Mapping[str, Path], machine: Mappi
     if model["source"] == "scratch" and "model" not in inputs:
         return _new_weights(model["scratch"])
     folder = inputs["model"] / "model" if "model" in inputs else model_folder.where(model, machine)
-    shapes = _shapes(folder)
+    shapes = model_folder.shapes(folder)
     if not train["lora_r"]:
         return sum(map(math.prod, shapes.values()))
     targets = set(train["lora_targets"])
@@ -51,14 +50,3 @@ def _new_weights(sizes: Mapping) -> int:
     width, vision = sizes["hidden_size"], sizes["vision_width"]
     language = sizes["layers"] * width * (4 * width + 3 * sizes["intermediate_size"])
     return sizes["vocabulary"] * width + language + (sizes["vision_layers"] + 4) * 12 * vision**2
-
-
-def _shapes(folder: Path) -> dict[str, list[int]]:
-    """The shape of every tensor in a folder's safetensors files, read from their headers; none without files,
-    which the stage itself complains about."""
-    found = {}
-    for path in folder.glob("*.safetensors"):
-        with path.open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        found |= {name: tensor["shape"] for name, tensor in header.items() if name != "__metadata__"}
-    return found

@@ -1,14 +1,13 @@
 """The weights of a model by name and shape, without loading one: from the headers of a folder's safetensors
 files, from the sizes of a new model, or, before a download, from params/hub/models.yaml."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from mmrc_helpers.errors import UserError, listed, show
+from mmrc_helpers.errors import UserError, listed, raise_all
 from mmrc_helpers.models import folder as model_folder
 from mmrc_helpers.store import files, folders
 from mmrc_helpers.study import stages
@@ -70,14 +69,10 @@ def weights_of(run: Run) -> Weights:
 
 def of_folder(folder: Path, changes: Mapping = MappingProxyType({})) -> Weights:
     """The weights in a folder, as the headers of its files say. changes: `model.image_processor`."""
-    config = files.read_json(folder / "config.json")
-    shapes: dict[str, Shape] = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        with path.open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        shapes |= {name: tuple(of["shape"]) for name, of in header.items() if name != "__metadata__"}
-    if not shapes:
-        raise UserError(f"{show(folder)} holds no *.safetensors, so its memory cannot be planned")
+    found: list[str] = []
+    config = model_folder.config_of(folder, found)
+    raise_all(found)
+    shapes = model_folder.shapes(folder)
     text = config.get("text_config", config)
     heads = text.get("num_attention_heads", 32)  # Llama's and Mistral's default, which their files leave out
     settings = read_settings(folder, config, changes)

@@ -1,5 +1,6 @@
 """A data folder as a world reads it again: examples and facts."""
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,10 @@ from mmrc_helpers.worlds import WORLDS, Data, World
 def read_data(folder: Path, split: str | None = None) -> Data:
     """The examples, of one split if wanted, and the facts of a finished data folder. Raises UserError naming
     a damaged file and the command that makes it again."""
-    return Data(read_examples(folder / "examples.jsonl", split), read_facts(folder))
+    with files.nothing_is_garbage():
+        found = Data(read_examples(folder / "examples.jsonl", split), read_facts(folder))
+    gc.freeze()  # they stay, so that no later collection looks through them either
+    return found
 
 
 def world_of(folder: Path) -> World:

@@ -167,18 +167,77 @@ def test_runs_that_ask_for_other_machines_are_arrays_of_their_own(slurm):
     assert "--dependency=afterany:7:8\n" in (slurm / "job-9.sh").read_text()
 
 
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        ({"hostfile": "hosts"}, "machine.hostfile: a job has one node"),
-        ({}, "machine.cluster: slurm, but there is no sbatch, srun here; start on a login node"),
-    ],
-)
-def test_what_stands_against_a_cluster_is_said(place, monkeypatch, change, says):
+def another_kind(place, monkeypatch):
+    return [*runs(machine("slurm"), "forward"), *runs(machine("none"), "both")]
+
+
+def without(name: str):
+    """Where there is sbatch or srun, but not both, or no submitit."""
+
+    def prepared(place, monkeypatch):
+        if name == "submitit":
+            monkeypatch.setattr(cluster.importlib.util, "find_spec", lambda asked: None)
+        for other in {"sbatch", "srun"} - {name}:
+            (place / other).write_text("#!/bin/sh")
+            (place / other).chmod(0o755)
+        return runs(machine("slurm"), "forward")
+
+    return prepared
+
+
+def asking(change: dict | None = None, **asked):
+    return lambda place, monkeypatch: runs(machine("slurm", **asked) | (change or {}), "forward")
+
+
+WRONG = {  # the runs → what is said
+    "hosts": (asking({"hostfile": "hosts"}), "machine.hostfile: a job has one node"),
+    "no SLURM": (
+        asking(),
+        "machine.cluster: slurm, but there is no sbatch, srun here; start on a login node",
+    ),
+    "no sbatch": (without("sbatch"), "there is no sbatch here; start on a login node"),
+    "no srun": (without("srun"), "there is no srun here; start on a login node"),
+    "no submitit": (without("submitit"), "machine.cluster: needs submitit; install it .*or write none"),
+    "no runs": (lambda *_: [], "there is no run to submit"),
+    "two kinds": (another_kind, "machine.cluster: is slurm, none in runs of one study; write one of them"),
+    "two partitions": (asking(partition="gpu h100"), "machine.slurm.partition: 'gpu h100' is no name; write"),
+    "a line in an account": (asking(account="lab\n#SBATCH --nice"), "machine.slurm.account: .* is no name"),
+    "words for a constraint": (asking(constraint="h100 or a100"), "machine.slurm.constraint: .* is no name"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_what_stands_against_a_cluster_is_said(place, monkeypatch, kind):
     monkeypatch.setenv("PATH", str(place))
-    asked = machine("slurm") | change
+    prepared, says = WRONG[kind]
+    wanted = prepared(place, monkeypatch)
     with pytest.raises(UserError, match=says):
-        cluster.submit("mine", runs(asked, "forward"), command(place, 1))
+        cluster.submit("mine", wanted, command(place, 1))
+    assert not (place / "artifacts").exists()
+
+
+ASKED = {  # what a study's file says of a job → what is said when it is read
+    "minutes: 0": "machine.slurm.minutes: must be at least 1; got 0",
+    "minutes: -5": "machine.slurm.minutes: must be at least 1; got -5",
+    "minutes: 24:00:00": "YAML reads 24:00:00 as another number than it seems",
+    "minutes: 24h": "machine.slurm.minutes: expected a whole number such as 1440; got '24h'",
+    "memory_gb: -64": "machine.slurm.memory_gb: must be at least 0; got -64",
+    "memory_gb: 64GB": "machine.slurm.memory_gb: expected a whole number such as 0; got '64GB'",
+    "cores: 0": "machine.slurm.cores: must be at least 1; got 0",
+    "at_once: -1": "machine.slurm.at_once: must be at least 0; got -1",
+    "requeues: many": "machine.slurm.requeues: expected a whole number such as 3; got 'many'",
+    "partition: [gpu, h100]": "machine.slurm.partition: expected text; got ['gpu', 'h100']",
+    "partitions: gpu": "machine.slurm.partitions: no such parameter; did you mean partition?",
+    "time: 90": "machine.slurm.time: no such parameter",
+}
+
+
+@pytest.mark.parametrize("asked", ASKED)
+def test_what_a_job_cannot_ask_for_is_said_when_the_study_is_read(tmp_path, asked):
+    (tmp_path / "mine.yaml").write_text(f"machine: {{cluster: slurm, slurm: {{{asked}}}}}")
+    with pytest.raises(UserError) as error:
+        load_study(tmp_path / "mine.yaml")
+    assert ASKED[asked] in str(error.value)
 
 
 def test_what_slurm_refuses_is_said(slurm):

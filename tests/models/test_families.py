@@ -8,7 +8,7 @@ from models.loaded import CPU, PLAIN
 from mmrc_helpers.models import chat, load, score
 from mmrc_helpers.models.answer import Answerer, averaged
 from mmrc_helpers.models.encode import IGNORED, Encoder
-from mmrc_helpers.tasks.example import Example, pictures_of, question
+from mmrc_helpers.tasks.example import Example, candidates, pictures_of, question
 
 CLOSE = 5e-6
 
@@ -222,6 +222,29 @@ def test_training_reaches_every_adapter_weight_and_nothing_else(toy):
     assert all((w.grad != 0).any() for name, w in model.named_parameters() if name in learning)
     vision = {id(weight) for weight in load.vision_part(model).parameters()}
     assert not any(id(w) in vision for w in model.parameters() if w.requires_grad)
+
+
+def test_conversations_that_begin_alike_are_read_once_and_answered_as_alone(toy):
+    """The orders of a choice, then another question about the same pictures: one row in place of five."""
+    seen = (("image", "small.png"), ("text", "and"), ("image", "wide.png")) if toy.pixels.image >= 0 else ()
+    asked = (
+        "This was seen by the keeper of the lighthouse, in a grey coat and round glasses, with a red beard."
+    )
+    options = ("Otto Marsh", "Juniper Vale", "This", "one of the words")
+    choice = example((("user", (*seen, ("text", f"{asked} Who?\n"), ("options", "words"))),), options=options)
+    judged = example((("user", (*seen, ("text", f"{asked} Right?"))),), options=("Right", "Wrong"))
+    requests = [request for shift in range(4) for request in candidates(choice, shift)] + candidates(judged)
+    asker = Answerer(toy.model, toy.frozen, CPU, 16, 4, 4)
+    rows = []
+    count = toy.model.register_forward_pre_hook(
+        lambda _, args, given: rows.append(len(given["input_ids"])), with_kwargs=True
+    )
+    together = asker.continuations(requests)
+    count.remove()
+    assert rows == [1]
+    alone = [asker.continuations([request]) for request in requests]
+    assert together[0] == pytest.approx([values[0] for values, _ in alone], abs=2e-5)
+    assert together[1] == [said[0] for _, said in alone]
 
 
 def test_requests_come_back_each_to_its_own_place(toy):

@@ -1,12 +1,14 @@
 """A downloaded model's folder is checked whole before any work, and everything wrong is said at once."""
 
 import json
+import shutil
 
 import pytest
 import transformers as hf
 
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.models import folder, load
+from mmrc_helpers.study import weights
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
 
@@ -63,6 +65,32 @@ def as_folder(path):
 def as_link(path):
     path.unlink()
     path.symlink_to("../../blobs/4d7a")  # as a hub's cache has them, copied without its blobs
+
+
+def configured(models, **changes):
+    path = models / "tiny" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def as_adapter(models):
+    for path in (models / "tiny").iterdir():
+        path.unlink()
+    (models / "tiny" / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    (models / "tiny" / "adapter_model.safetensors").write_bytes(b"")
+
+
+def as_cache(models):
+    place = models / "tiny" / "snapshots" / "4d7a"
+    place.mkdir(parents=True)
+    for path in list((models / "tiny").glob("*.*")):
+        path.rename(place / path.name)
+
+
+def more_tokens(models):
+    """Somebody added words to the tokenizer."""
+    tokenizer = hf.AutoTokenizer.from_pretrained(models / "tiny")
+    tokenizer.add_tokens([f"word{number}" for number in range(64)])
+    tokenizer.save_pretrained(models / "tiny")
 
 
 def points_to(models, place):
@@ -125,6 +153,40 @@ BREAKS = {
     "no tokenizer": (lambda m: (m / "tiny" / "tokenizer.json").unlink(), "holds no tokenizer"),
     "damaged tokenizer": (lambda m: (m / "tiny" / "tokenizer.json").write_text("{"), "tokenizer.json is dam"),
     "no processor": (lambda m: (m / "tiny" / "processor_config.json").unlink(), "holds no processor"),
+    "an empty folder": (
+        lambda m: [path.unlink() for path in (m / "tiny").iterdir()],
+        "config.json is missing(.|\\n)*no \\*.safetensors(.|\\n)*no tokenizer",
+    ),
+    "an adapter": (as_adapter, "holds an adapter alone; write the folder of its model, or merge it into"),
+    "a pipeline": (
+        lambda m: (m / "tiny" / "config.json").rename(m / "tiny" / "model_index.json"),
+        "paints pictures; write people.sdxl.model: tiny, and here a model that answers",
+    ),
+    "the hub's cache": (
+        as_cache,
+        "is the hub's cache; write machine.models_folder: .*/snapshots and model.name: 4d7a",
+    ),
+    "GGUF alone": (
+        lambda m: (emptied(m), (m / "tiny" / "tiny-q4.gguf").write_bytes(b"GGUF")),
+        "holds no \\*.safetensors weights; other formats are refused",
+    ),
+    "in FP8": (
+        lambda m: configured(m, quantization_config={"quant_method": "fp8"}),
+        "is stored in fp8; take the version in bfloat16 or float32",
+    ),
+    "of MLX": (lambda m: configured(m, quantization={"bits": 4}), "is stored in 4 bits; take the version"),
+    "a mixture of experts": (
+        lambda m: configured(m, model_type="qwen3_vl_moe"),
+        "is a qwen3_vl_moe, no family known here; those that see pictures are qwen2_5_vl, qwen3_vl",
+    ),
+    "tokens without weights": (
+        more_tokens,
+        "its tokenizer has tokens up to .*, but its weights only .*; take both from one version",
+    ),
+    "another token for pictures": (
+        lambda m: configured(m, image_token_id=3),
+        "config.json has image_token_id 3, but the processor .*; take both from one version",
+    ),
     "no template": (lambda m: (m / "tiny" / "chat_template.jinja").unlink(), "has no chat template"),
 }
 
@@ -136,6 +198,25 @@ def test_what_is_wrong_with_a_folder_is_said_before_any_work(models, kind):
     breaks(models)
     with pytest.raises(UserError, match=f"model.name: .*{says}"):
         load.downloaded(*asked(models))
+
+
+PLANNED = ("no config", "lfs shard", "truncated shard", "header cut", "pickled", "no index", "in FP8")
+
+
+@pytest.mark.parametrize("kind", PLANNED)
+def test_a_plan_says_it_as_well(models, kind):
+    breaks, says = BREAKS[kind]
+    breaks(models)
+    with pytest.raises(UserError, match=f"model.name: .*{says}"):
+        weights.of_folder(models / "tiny")
+
+
+def test_weights_of_other_versions_beside_the_index_are_not_counted(models):
+    told = weights.of_folder(models / "tiny")
+    shutil.copy(shard_of(models, 0), models / "tiny" / "consolidated.safetensors")
+    (models / "tiny" / "model-00009-of-00009.safetensors").write_bytes(b"of an older download")
+    assert weights.of_folder(models / "tiny") == told
+    assert load.downloaded(*asked(models)) == models / "tiny"
 
 
 def test_all_problems_are_listed_at_once(models):

@@ -1,5 +1,6 @@
 """Stage folders: whole or .part, never made twice at once, and clear words about damage."""
 
+import gc
 import json
 import os
 import signal
@@ -248,3 +249,22 @@ def test_a_folder_without_write_permission_is_a_clear_error(artifacts):
     artifacts.mkdir(mode=0o500)
     with pytest.raises(UserError, match="cannot write to .*; set MMRC_ARTIFACTS"):
         folders.begin(folders.folder_of("data", "people", "c4f0de05"), RECIPE)
+
+
+def test_while_rows_are_read_nothing_is_looked_for_that_could_be_freed(tmp_path):
+    files.write_jsonl(tmp_path / "rows.jsonl", [{"a": 1}] * 3)
+    looked: list[bool] = []
+
+    def keep(row: dict) -> dict:
+        looked.append(gc.isenabled())
+        return row
+
+    was_on = gc.isenabled()
+    try:
+        for on in (True, False):
+            (gc.enable if on else gc.disable)()
+            files.read_jsonl(tmp_path / "rows.jsonl", keep)
+            assert gc.isenabled() is on
+    finally:
+        (gc.enable if was_on else gc.disable)()
+    assert looked == [False] * 6

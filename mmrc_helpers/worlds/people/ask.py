@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from mmrc_helpers.store import files
 from mmrc_helpers.tasks.example import LETTERS, Example, Part, answer_of
 from mmrc_helpers.tasks.orders import permuted
 from mmrc_helpers.worlds import Data
@@ -16,6 +17,7 @@ from mmrc_helpers.worlds.people.teach import described, names_first, two_way_gro
 CELLS = ("forward/free", "forward/choice", "forward/judge", "reverse/free", "reverse/choice", "reverse/judge")
 
 
+@files.nothing_is_garbage()
 def ask(data: Data, ask: Mapping, teach: Mapping) -> list[Example]:
     """Test questions in an order in which neighbours have alike prompts: of all novel and the first
     `ask.background` background people; on novel people again with the picture or the words destroyed
