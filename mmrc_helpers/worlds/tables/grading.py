@@ -190,7 +190,7 @@ def transcribed(lines: list[str]) -> list[list[str]] | None:
     if not rows or not all(rows):
         return None
     signed = [(row[1] or "", re.findall(r"([|*]) (\w+)", row[2])) for row in rows]
-    return [[name, *(word + " *" * (sign == "*") for sign, word in cells)] for name, cells in signed]
+    return [[label, *(f"{word} *" if sign == "*" else word for sign, word in cells)] for label, cells in signed]
 
 
 # --- as prior work scores -----------------------------------------------------------------------------------
