@@ -246,10 +246,7 @@ def test_a_text_without_its_marks_carries_no_trace_of_them(style):
         other = Table(table.task, table.shape, table.products, table.months, table.values, tuple(anywhere))
         texts = [words.text(one, style) for one in (table, other)]
         assert texts[0] != texts[1]
-        bare = {"full": "", "terse": " |"}[style]
-        assert texts[0].replace(" *", bare) == texts[1].replace(" *", bare)
-        counts = [len(line.split()) for line in texts[0].split("\n")[1:]]
-        assert style == "full" or len(set(counts)) == 1  # columns keep their distance
+        assert texts[0].replace(" *", "") == texts[1].replace(" *", "")
 
 
 def test_values_on_the_path_are_as_random_as_the_others():

@@ -85,7 +85,6 @@ def words_of(facts: Mapping) -> tuple[str, ...]:
 
 
 WORLD = puzzle_world(
-    version=2,  # terse texts have a sign before every value, not behind marked ones alone
     facets=("shape",),
     views=views,
     draw=draw,

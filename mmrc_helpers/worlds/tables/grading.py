@@ -15,7 +15,6 @@ from mmrc_helpers.worlds.tables.words import BEGIN, END, INTRO, LISTING
 NUMBER = "(0|[1-9][0-9]*)"
 FULL_CELL = re.compile(rf"{NUMBER}\t{NUMBER}\t(\w+)\t(\w+)\t([0-9])(?:\t{NUMBER})?")
 TERSE_CELL = re.compile(rf"(\w+) (\w+) ([0-9])(?: {NUMBER})?")
-TERSE_ROW = re.compile(r"(?:(\w+) )?([|*] \w+(?: [|*] \w+)*)")
 FULL_TOTAL = re.compile(rf"The total is ({NUMBER}(?: \+ {NUMBER})*) = {NUMBER}\.")
 TERSE_TOTAL = re.compile(rf"total {NUMBER}")
 ANSWER = re.compile(rf"Answer: {NUMBER}")
@@ -186,11 +185,8 @@ def transcribed(lines: list[str]) -> list[list[str]] | None:
         if lines[-1] != END or not all(line.endswith(r" \\") for line in lines[1:-1]):
             return None
         return [[cell.strip() for cell in line.removesuffix(r" \\").split("&")] for line in lines[1:-1]]
-    rows = [TERSE_ROW.fullmatch(line.strip(" ")) for line in lines]
-    if not rows or not all(rows):
-        return None
-    signed = [(row[1] or "", re.findall(r"([|*]) (\w+)", row[2])) for row in rows]
-    return [[name, *(word + " *" * (sign == "*") for sign, word in cells)] for name, cells in signed]
+    rows = [re.findall(r"\S+(?: \*)?", line) for line in lines]
+    return [["", *rows[0]], *rows[1:]] if rows and all(rows) else None
 
 
 # --- as prior work scores -----------------------------------------------------------------------------------

@@ -30,19 +30,14 @@ def views(facts: Mapping, seed: int, place: Place) -> tuple[Example, ...]:
 
 
 def text(table: Table, style: str) -> str:
-    """The table with a * behind each marked value; nothing else in it depends on the marks. Terse, a * or a |
-    stands before each value, so that columns keep their distance in tokens whatever is marked."""
-    marked = set(table.path)
-    if style == "terse":
-        lines = [["", *(f"| {month}" for month in table.months)]]
-        for r, product in enumerate(table.products):
-            signs = ("*" if (r, c) in marked else "|" for c in range(len(table.months)))
-            lines.append(["", product, *map("{} {}".format, signs, table.values[r])])
-        return "\n".join(map(" ".join, lines))
-    lines = [" & ".join(["", *table.months])]
+    """The table with a * behind each marked value; nothing else in it depends on the marks."""
+    marked, joint = set(table.path), " & " if style == "full" else " "
+    lines = [joint.join(["", *table.months])]
     for r, product in enumerate(table.products):
         cells = [f"{v} *" if (r, c) in marked else str(v) for c, v in enumerate(table.values[r])]
-        lines.append(" " + " & ".join([product, *cells]))
+        lines.append(" " + joint.join([product, *cells]))
+    if style == "terse":
+        return "\n".join(lines)
     rows = [line + r" \\" for line in lines]
     return "\n".join([f"{BEGIN}{{l{'c' * len(table.months)}}}", *rows, END])
 
