@@ -1,5 +1,7 @@
 """The spine: keys follow what a stage is made from; the committed model is what its study says."""
 
+import pytest
+
 from mmrc_helpers.store import files, folders
 from mmrc_helpers.store.keys import plain
 from mmrc_helpers.study import stages
@@ -16,8 +18,9 @@ def changed(run: Run, section: str, **values) -> Run:
     return Run(run.study, run.variant, run.seed, params)
 
 
-def test_the_committed_model_is_the_one_its_study_names_and_is_whole():
-    stage = stages.train_stages(find_run(load_study("tiny_base"), "base", 0))[-1]
+@pytest.mark.parametrize("study", ["tiny_base", "spatial_base"])
+def test_a_committed_model_is_the_one_its_study_names_and_is_whole(study):
+    stage = stages.train_stages(find_run(load_study(study), "base", 0))[-1]
     folder = files.REPOSITORY / "artifacts" / "train" / f"{stage.slug}-{stage.key}"
     assert folders.is_complete(folder) and folders.damage(folder) == []
     assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 12e6
