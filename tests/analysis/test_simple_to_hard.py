@@ -324,6 +324,8 @@ def test_every_figure_is_drawn_or_says_why_not():
     assert plots.plot_alignment(evidence()) == plots.NO_GRADIENTS
     assert "mix_plus, SIMPLE − HARD (S2H gap), image +40" in plots.plot_gaps(whole).get_label()
     assert "failed" in plots.plot_gates(evidence(mix_plus={**ALL, "hard/text": 0.2})).get_label()
+    control = evidence(text=None, mix=None, mix_plus=None)
+    assert plots.plot_gates(control) == plots.NO_GATES  # as in its own notebook
 
 
 def test_every_gate_says_its_number():

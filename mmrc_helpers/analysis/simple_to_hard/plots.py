@@ -19,6 +19,7 @@ PARTS = {
 }
 CELLS = tuple(f"{difficulty}/{view}" for difficulty in tables.DIFFICULTIES for view in tables.VIEWS)
 NO_PUZZLES = "No puzzles were asked: this world has no difficulties and views."
+NO_GATES = "No gates here: they are looked at where something is taught, and not in controls alone."
 NO_SIZES = "No supervision was taught in several sizes: teach.thousands is the same, or not said."
 NO_GRADIENTS = (
     "No gradients of what is taught and of HARD images: set dynamics.probes and dynamics.gradients, and ask "
@@ -53,6 +54,8 @@ def plot_gates(evidence: Evidence) -> Figure | str:
     ]
     if not found:
         return NO_PUZZLES
+    if not rows:
+        return NO_GATES
     return checks.gates(pd.DataFrame(rows), pd.DataFrame(columns=["line", "accuracy", "power"]))
 
 
