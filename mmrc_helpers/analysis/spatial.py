@@ -16,7 +16,7 @@ from mmrc_helpers.errors import UserError
 from mmrc_helpers.figures import accuracy as bars
 from mmrc_helpers.figures import curves, lines, relations
 
-VERSION = 1
+VERSION = 2  # of 2026-11-29: a direction that gained nothing is not reached, however small the gap
 DIRECTIONS = ("forward", "reverse")  # from which of two shapes a scene is asked, in a fixed order of shapes
 TAUGHT, KNOWN = "novel", "background"
 AXES = Axes(taught={"population": TAUGHT}, wrong="opposite")
@@ -126,7 +126,7 @@ def _gain(ours: pd.DataFrame, untrained: pd.DataFrame) -> Estimate:
 def _reached(gap: Estimate, here: Estimate, there: Estimate) -> str:
     if not here.low > 0:
         return UNLEARNED if here.high < intervals.MARGIN else OPEN
-    if gap.high < 0 or intervals.equivalence(gap, 0.0).p <= 0.05:
+    if there.low > 0 and (gap.high < 0 or intervals.equivalence(gap, 0.0).p <= 0.05):
         return WHOLE
     if gap.low <= 0:
         return OPEN

@@ -38,6 +38,7 @@ WORDS = {
     "in part": ({"forward": 0.9, "reverse": 0.65}, spatial.PART),
     "it stays": ({"forward": 0.9, "reverse": 0.4}, spatial.NOTHING),
     "the other side suffers": ({"forward": 0.9, "reverse": 0.1}, spatial.NOTHING),
+    "little was learned, and nothing there": ({"forward": 0.45, "reverse": 0.4}, spatial.NOTHING),
     "nothing was learned": (CHANCE, spatial.UNLEARNED),
 }
 
