@@ -18,7 +18,7 @@ from mmrc_helpers.errors import UserError, check_known, listed, show
 from mmrc_helpers.execution import cluster, lanes, machine, terminal
 from mmrc_helpers.execution.notebooks import Failure, Job, execute_all
 from mmrc_helpers.store import crates, disk, files, folders
-from mmrc_helpers.study import carrying, listing, reasking, rehearsal, stages, upkeep, yaml_files
+from mmrc_helpers.study import carrying, listing, preflight, reasking, rehearsal, stages, upkeep, yaml_files
 from mmrc_helpers.study.jobs import argument_of, jobs_of_run, report_job
 from mmrc_helpers.study.runs import NOTEBOOKS, Run, Study, load_study, studies_folder
 
@@ -81,7 +81,7 @@ def _about_one(options: argparse.Namespace) -> int:
         return run_study(study, [], options.notebooks)
     if options.redo:
         _forget(options.redo, study, runs, options.notebooks)
-    stages.check_models(runs)
+    preflight.check(runs)
     if any(cluster.is_wanted(run.params["machine"]) for run in runs):
         return _submit(study, runs, options)
     return run_study(study, runs, options.notebooks)

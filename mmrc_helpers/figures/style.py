@@ -142,14 +142,8 @@ def end_labels(axes: Axes, ends: Iterable[tuple[float, str, str]], gap: float = 
     ends_at = [float(place.transform((0, height))[1]) for height, _, _ in ends]
     shown_at = _apart(ends_at, gap)
     for (_, text, colour), end, shown in zip(ends, ends_at, shown_at, strict=True):
-        arrow = {
-            "arrowstyle": "-",
-            "color": colour,
-            "linewidth": 0.7,
-            "shrinkA": 0,
-            "shrinkB": 0,
-            "relpos": (0, 0.5),
-        }  # to the name's edge, not through other names
+        arrow = dict(arrowstyle="-", color=colour, linewidth=0.7, shrinkA=0, shrinkB=0)
+        arrow["relpos"] = (0, 0.5)  # to the name's edge, not through other names
         axes.annotate(text, (1.0, end), (1.05, shown), "axes fraction", "axes fraction", arrow, va="center",
                       ha="left", color=_as_text(colour), fontsize="small", annotation_clip=False)  # fmt: skip
 

@@ -3,21 +3,19 @@
 A stage that is complete never needs its inputs, so a model can be shipped without the data it was trained on.
 """
 
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from mmrc_helpers.errors import UserError, raise_all, show
+from mmrc_helpers.errors import UserError, show
 from mmrc_helpers.execution import launch
-from mmrc_helpers.execution.machine import count_ranks, for_stage, host_problems, micro_batch
+from mmrc_helpers.execution.machine import for_stage
 from mmrc_helpers.models import folder as model_folder
-from mmrc_helpers.store import crates, disk, files, folders
+from mmrc_helpers.store import crates, disk, folders
 from mmrc_helpers.store.keys import content_key, plain
 from mmrc_helpers.study import budget, yaml_files
 from mmrc_helpers.study.runs import Run, find_run, load_study
-from mmrc_helpers.training import rows_of_a_step
 from mmrc_helpers.worlds import WORLDS
 
 # Raised by hand when the meaning of what a program makes changes; worlds and methods have their own.
@@ -220,71 +218,6 @@ def keys(run: Run) -> dict[str, str]:
         if stage.kind == "dynamics"
     }
     return {"data": data_stage(run).key, **trained, **traced, "eval": eval_stage(run).key}
-
-
-def check_models(runs: Iterable[Run]) -> None:
-    """Looks at every downloaded model from which something has yet to be made, before anything is: its files,
-    those of what paints pictures too, then its tokenizer, processor, chat template and layers, which a
-    process of its own loads; and at other hosts that are to compute. Raises one UserError that lists all that
-    is wrong."""
-    wanted, runs = {}, list(runs)
-    for run in runs:
-        if run.params["model"]["source"] == "folder":
-            asked = {"model": plain(run.params["model"]), "machine": plain(run.params["machine"])}
-            if _unfinished(run):
-                _, phases = wanted.setdefault(model_folder.where(**asked), (asked, []))
-                phases += [phase for phase in plain(run.params["phases"]) if phase not in phases]
-    problems = [problem for asked, _ in wanted.values() for problem in model_folder.problems(**asked)]
-    problems += _host_problems(runs)
-    problems += [
-        problem
-        for run in runs
-        for settings in to_paint(run).values()
-        for problem in model_folder.painter_problems(settings, run.params["machine"])
-    ]
-    raise_all(dict.fromkeys(problems))
-    for asked, phases in wanted.values():
-        with tempfile.TemporaryDirectory(prefix="mmrc-look-") as place:
-            machine = for_stage("data", asked["machine"])  # one plain process
-            recipe = {"params": {"model": asked["model"], "phases": phases}, "machine": machine}
-            files.write_json(Path(place) / "recipe.json", recipe)
-            try:
-                launch.run_module("mmrc_helpers.programs.look", Path(place), machine, _say_nothing)
-            except UserError as error:
-                problems.append(str(error))
-            except launch.StageFailed as error:  # loaders say in many ways that they cannot read something
-                reason = str(error).rstrip().rpartition("\n")[2]
-                where = show(model_folder.where(**asked))
-                problems.append(f"model.name: {where} cannot be loaded ({reason}); download it again")
-    raise_all(problems)
-
-
-def _host_problems(runs: Iterable[Run]) -> list[str]:
-    """What stands against computing on other hosts: they themselves, and batches that do not divide."""
-    wrong: dict[str, list[str]] = {}  # with each hostfile
-    batches = []
-    for run in runs:
-        machine = run.params["machine"]
-        place = machine["hostfile"]
-        if not place or machine["cluster"] != "none" or not _unfinished(run):
-            continue
-        if place not in wrong:
-            wrong[place] = host_problems(machine)
-        for phase in () if wrong[place] else run.params["phases"]:
-            try:
-                rows, ranks = rows_of_a_step(phase), count_ranks(machine)
-                micro_batch(rows, ranks, machine["micro_batch"], over="hostfile")
-            except UserError as error:
-                batches.append(str(error))
-    return [*(problem for problems in wrong.values() for problem in problems), *batches]
-
-
-def _unfinished(run: Run) -> bool:
-    return not all(folders.is_complete(stage.folder) for stage in stages_of(run))
-
-
-def _say_nothing(*_, **__) -> None:
-    """In place of `print`."""
 
 
 def make(stage: Stage, machine: Mapping, echo: Callable[..., None] = print) -> Path:

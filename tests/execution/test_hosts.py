@@ -7,7 +7,7 @@ import pytest
 
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.execution import hosts, machine
-from mmrc_helpers.study import stages
+from mmrc_helpers.study import preflight
 from mmrc_helpers.study.runs import load_study
 
 SECTION = {"launcher": "deepspeed", "accelerator": "cpu"}
@@ -118,7 +118,7 @@ def test_hosts_are_looked_at_before_anything_is_made(reached, monkeypatch):
         machine = f"{{launcher: deepspeed, accelerator: cpu, micro_batch: 4, hostfile: {place}}}"
         study.write_text(f"extends: smoke\nmachine: {machine}\ntrain: {{batch: 16}}\n")
         with pytest.raises(UserError) as error:
-            stages.check_models(load_study(study).runs)
+            preflight.check(load_study(study).runs)
         return str(error.value)
 
     assert "line 1: 'near1' is not understood" in said("near1\n")

@@ -12,7 +12,7 @@ from mmrc_helpers import run
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.models import folder as model_folder
 from mmrc_helpers.store import files
-from mmrc_helpers.study import stages
+from mmrc_helpers.study import preflight
 from mmrc_helpers.study.runs import load_study
 
 STUDY = """
@@ -126,7 +126,7 @@ def test_adapters_that_find_no_layer_are_said_before_any_work(place, capfd):
 
 
 def test_a_whole_model_passes(place):
-    stages.check_models(load_study(study(place)).runs)
+    preflight.check(load_study(study(place)).runs)
     assert no_data(place)
 
 

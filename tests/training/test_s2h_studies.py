@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.store import files
-from mmrc_helpers.study import stages
+from mmrc_helpers.study import preflight, stages
 from mmrc_helpers.study.runs import PARAMS_FOLDER, load_study
 
 MODELS = {"s2h_qwen25vl": "qwen2_5_vl", "s2h_eagle": "clip_and_convnext"}
@@ -89,7 +89,7 @@ def test_every_supervision_of_the_published_study_shows_as_many_rows():
 def test_a_model_that_is_not_assembled_is_named_with_what_to_do(place):
     (run, *_) = load_study("s2h_eagle").runs
     with pytest.raises(UserError, match="Eagle-Llama3-8B.*mmrc_helpers.assemble"):
-        stages.check_models([run])
+        preflight.check([run])
 
 
 def test_projector_alone_needs_whole_weights(place):

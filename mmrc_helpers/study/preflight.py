@@ -1,0 +1,95 @@
+"""What is looked at before a study computes anything: downloaded models, and the hosts that compute."""
+
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from mmrc_helpers.errors import UserError, raise_all, show
+from mmrc_helpers.execution import launch
+from mmrc_helpers.execution.machine import count_ranks, for_stage, host_problems, micro_batch
+from mmrc_helpers.models import folder as model_folder
+from mmrc_helpers.store import files, folders
+from mmrc_helpers.store.keys import plain
+from mmrc_helpers.study import stages
+from mmrc_helpers.study.runs import Run
+from mmrc_helpers.training import rows_of_a_step
+
+
+def check(runs: Iterable[Run]) -> None:
+    """Looks at every downloaded model from which something has yet to be made: its files, those of what
+    paints pictures too, then its tokenizer, processor, chat template and layers, which a process of its own
+    loads; and at the hosts of a hostfile. Raises one UserError that lists all that is wrong."""
+    unfinished = [run for run in runs if _is_unfinished(run)]
+    models = _models(unfinished)
+    raise_all(dict.fromkeys([
+        *(problem for asked, _ in models for problem in model_folder.problems(**asked)),
+        *_host_problems(unfinished),
+        *_painter_problems(unfinished),
+    ]))  # fmt: skip
+    raise_all(problem for asked, phases in models for problem in _loading_problems(asked, phases))
+
+
+def _is_unfinished(run: Run) -> bool:
+    return not all(folders.is_complete(stage.folder) for stage in stages.stages_of(run))
+
+
+def _models(runs: Sequence[Run]) -> list[tuple[Mapping, list[Mapping]]]:
+    """The sections that name each downloaded model, and the phases that train it."""
+    models: dict[Path, tuple[Mapping, list[Mapping]]] = {}
+    for run in runs:
+        if run.params["model"]["source"] == "folder":
+            asked = {"model": plain(run.params["model"]), "machine": plain(run.params["machine"])}
+            _, phases = models.setdefault(model_folder.where(**asked), (asked, []))
+            phases += [phase for phase in plain(run.params["phases"]) if phase not in phases]
+    return list(models.values())
+
+
+def _host_problems(runs: Sequence[Run]) -> list[str]:
+    """What stands against computing on other hosts: they themselves, and batches that do not divide."""
+    wrong: dict[str, list[str]] = {}  # with each hostfile
+    batches = []
+    for run in runs:
+        machine = run.params["machine"]
+        place = machine["hostfile"]
+        if not place or machine["cluster"] != "none":
+            continue
+        if place not in wrong:
+            wrong[place] = host_problems(machine)
+        for phase in () if wrong[place] else run.params["phases"]:
+            try:
+                rows, ranks = rows_of_a_step(phase), count_ranks(machine)
+                micro_batch(rows, ranks, machine["micro_batch"], over="hostfile")
+            except UserError as error:
+                batches.append(str(error))
+    return [*(problem for problems in wrong.values() for problem in problems), *batches]
+
+
+def _painter_problems(runs: Sequence[Run]) -> list[str]:
+    """What is wrong with the diffusion models that have yet to paint."""
+    return [
+        problem
+        for run in runs
+        for settings in stages.to_paint(run).values()
+        for problem in model_folder.painter_problems(settings, run.params["machine"])
+    ]
+
+
+def _loading_problems(asked: Mapping, phases: Sequence[Mapping]) -> list[str]:
+    """What a process says that loads all of a model but its weights, in a folder that goes."""
+    machine = for_stage("data", asked["machine"])  # one plain process
+    with tempfile.TemporaryDirectory(prefix="mmrc-look-") as place:
+        recipe = {"params": {"model": asked["model"], "phases": phases}, "machine": machine}
+        files.write_json(Path(place) / "recipe.json", recipe)
+        try:
+            launch.run_module("mmrc_helpers.programs.look", Path(place), machine, _say_nothing)
+        except UserError as error:
+            return [str(error)]
+        except launch.StageFailed as error:  # loaders say in many ways that they cannot read something
+            reason = str(error).rstrip().rpartition("\n")[2]
+            where = show(model_folder.where(**asked))
+            return [f"model.name: {where} cannot be loaded ({reason}); download it again"]
+    return []
+
+
+def _say_nothing(*_, **__) -> None:
+    """In place of `print`."""
