@@ -45,7 +45,9 @@ def test_new_shapes_are_taught_in_the_directions_that_an_arm_says():
     assert all(phase["teach"]["replay"] == 1.0 for phase in phases("base", base)), (
         "it never sees a novel shape"
     )
-    shown, asked = (dict(find_run(*of, 0).params["world"]["facts"]) for of in ((base, "base"), (STUDY, "sft")))
+    shown, asked = (
+        dict(find_run(*of, 0).params["world"]["facts"]) for of in ((base, "base"), (STUDY, "sft"))
+    )
     assert shown.pop("novel") < asked.pop("novel") and shown == asked  # background scenes are the same ones
 
 
