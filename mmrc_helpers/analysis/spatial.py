@@ -93,25 +93,30 @@ def own(evidence: Evidence) -> pd.DataFrame:
 
 
 def transfer(evidence: Evidence) -> pd.DataFrame:
-    """For every variant taught in one direction: columns variant, taught, other (directions), here and there
-    (estimates in both), gap (here − there, paired by scene), gain (there − the untrained model there), word:
-    what became of the other direction."""
+    """For every variant taught in one direction, in all and in each task: columns variant, task ("": all),
+    taught, other (directions), here and there (estimates in both), gap (here − there, paired by scene), gain
+    (there − the untrained model there), word: what became of the other direction."""
     rows, answers = [], own(evidence)
     untrained = scores.pick(answers, variant=evidence.untrained) if evidence.untrained else answers.iloc[:0]
+    tasks = sorted(set(answers["task"])) if "task" in answers else []
     for variant in evidence.variants:
         taught = tuple(evidence.lesson(variant).get("directions", ()))
         if len(taught) != 1 or taught[0] not in DIRECTIONS:
             continue
         other = next(name for name in DIRECTIONS if name != taught[0])
-        ours = scores.pick(answers, variant=variant)
-        here, there = (ours[ours["direction"] == name] for name in (taught[0], other))
-        if len(here) and len(there):
-            gains = [_gain(part, untrained) for part in (here, there)]
-            gap = cells.gap(here, there)
-            row = {"variant": variant, "taught": taught[0], "other": other, "gap": gap, "gain": gains[1]}
-            row |= {"here": scores.accuracy(here), "there": scores.accuracy(there)}
-            rows.append(row | {"word": _reached(gap, *gains)})
-    return pd.DataFrame(rows, columns=["variant", "taught", "other", "gap", "gain", "here", "there", "word"])
+        for task in ("", *(tasks if len(tasks) > 1 else ())):
+            asked_of = {"task": task} if task else {}
+            ours = scores.pick(answers, variant=variant, **asked_of)
+            here, there = (ours[ours["direction"] == name] for name in (taught[0], other))
+            if len(here) and len(there):
+                before = scores.pick(untrained, **asked_of)
+                gains = [_gain(part, before) for part in (here, there)]
+                gap = cells.gap(here, there)
+                row = {"variant": variant, "task": task, "taught": taught[0], "other": other, "gap": gap}
+                row |= {"gain": gains[1], "here": scores.accuracy(here), "there": scores.accuracy(there)}
+                rows.append(row | {"word": _reached(gap, *gains)})
+    columns = ["variant", "task", "taught", "other", "gap", "gain", "here", "there", "word"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _gain(ours: pd.DataFrame, untrained: pd.DataFrame) -> Estimate:
@@ -152,8 +157,9 @@ def verdict(evidence: Evidence) -> Verdict:
         if variant == read and against != evidence.untrained:
             short.append(f"against {against}: {', '.join(words)}")
     for row in moved.itertuples():
-        reasons.append(f"{row.variant}: {_told(row)}")
-        if row.variant == read:
+        if not row.task or row.variant == read:
+            reasons.append(f"{row.variant}{', ' * bool(row.task)}{row.task}: {_told(row)}")
+        if row.variant == read and not row.task:
             short.append(f"taught {row.taught}: {row.word}")
             told.append(f"{_told(row).capitalize()}.")
     sentence = f"{read.capitalize()} {'; '.join(short)}. {' '.join(told)}".strip()

@@ -46,16 +46,28 @@ WORDS = {
 @pytest.mark.parametrize("name", WORDS)
 def test_what_became_of_the_other_direction(name):
     shares, word = WORDS[name]
-    table = spatial.transfer(evidence(chain=[SFT, SFT, shares])).set_index("variant")
-    assert table.loc["chain", "word"] == word
+    table = spatial.transfer(evidence(chain=[SFT, SFT, shares])).set_index(["variant", "task"])
+    assert table.loc[("chain", ""), "word"] == word
 
 
 def test_both_ways_of_transfer_stand_beside_each_other(study):
-    table = spatial.transfer(study).set_index("variant")
+    table = spatial.transfer(study).query("task == ''").set_index("variant")
     assert list(table.index) == ["sft", "chain", "null", "reverse"], "the untrained one was taught nothing"
     assert tuple(table.loc["reverse", ["taught", "other"]]) == ("reverse", "forward")
     assert table.loc["reverse", "gap"].value == pytest.approx(0.2)
     assert table.loc["chain", "gain"].value == pytest.approx(0.3)
+
+
+def test_a_task_that_is_not_turned_round_is_seen_beside_the_others(study):
+    phases = study.phases.copy()
+    own = (phases["variant"] == "chain") & (phases["task"] == "comparison")
+    phases.loc[own & (phases["direction"] == "reverse"), "correct"] = 0.0
+    found = spatial.verdict(replace(study, phases=phases))
+    words = [reason for reason in found.reasons if reason.startswith("chain, comparison: ")]
+    assert len(words) == 1 and words[0].endswith(spatial.NOTHING), words
+    (words,) = [reason for reason in found.reasons if reason.startswith("chain, relation: ")]
+    assert words.endswith(spatial.PART)
+    assert not any(reason.startswith("sft, ") for reason in found.reasons), "only of the variant that is read"
 
 
 def test_a_null_that_is_as_good_is_not_called_worse():
