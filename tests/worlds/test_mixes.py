@@ -184,8 +184,11 @@ def test_internalising_shows_whole_cut_and_no_reasoning_in_the_asked_shares():
     ],
 )
 def test_a_mix_that_cannot_be_taught_is_an_error(changes, said):
-    with pytest.raises(UserError, match=said):
-        rows(data(20, ("simple", "hard")), teach(6, **{"thousands": 0.0, **changes}))
+    settings = teach(6, **{"thousands": 0.0, **changes})
+    with pytest.raises(UserError, match=said) as raised:
+        rows(data(20, ("simple", "hard")), settings)
+    facts = {"views": mixes.VIEWS, "train": {"simple": 20, "medium": 0, "hard": 20}}
+    assert list(mixes.problems(facts, [settings])) == [str(raised.value)], "known before any data is made"
 
 
 def test_pairs_prefer_the_answer_and_the_question_it_belongs_to():

@@ -11,7 +11,7 @@ from puzzle_facts import sections
 
 from mmrc_helpers.worlds import INVALID
 from mmrc_helpers.worlds.tables import WORLD, drawing, grading, paths, words
-from mmrc_helpers.worlds.tables.instances import Table, sample, truth
+from mmrc_helpers.worlds.tables.instances import Table, pools, sample, truth
 
 STYLES = [
     {"facts__tasks": ["readout"]},
@@ -185,6 +185,16 @@ def test_consecutive_lengths_are_those_asked(difficulty, least, most):
         assert steps in ({1}, {-1})
     backwards = sum(table.path[0] > table.path[-1] for table in tables)
     assert 100 < backwards < 200
+
+
+def test_fixed_labels_are_the_first_names_in_their_order():
+    fixed, drawn = (sections("tables", facts__fixed_labels=of)["facts"] for of in (True, False))
+    for index in range(50):
+        ours, theirs = (sample(facts, 0, ("simple", "test", index)) for facts in (fixed, drawn))
+        rows, columns = len(ours.products), len(ours.months)
+        products, months = pools(fixed)
+        assert (ours.products, ours.months) == (products[:rows], months[:columns])
+        assert theirs.products != ours.products
 
 
 def test_readout_paths_are_lines_of_neighbours_that_never_touch_themselves():

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 from mmrc_helpers.tasks.example import Example
@@ -57,7 +57,7 @@ FEWEST = {"line_types": 4, "line_colors": 3, "shape_types": 3, "shape_colors": 3
 MOST = {"line_colors": len(COLORS), "shape_colors": len(COLORS), "shape_sizes": len(SIZES)}
 
 
-def problems(facts: Mapping, phases: Sequence[Mapping] = ()) -> Iterator[str]:
+def problems(facts: Mapping) -> Iterator[str]:
     """What in `facts` cannot be made."""
     for name, fewest in FEWEST.items():
         values = facts[name]

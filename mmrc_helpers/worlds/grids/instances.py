@@ -1,7 +1,7 @@
 """A grid with objects, obstacles, start and destination: how one is drawn, what an example keeps of it."""
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from mmrc_helpers.worlds.grids import search
@@ -135,7 +135,7 @@ def content(truth: Mapping) -> str:
 # --- limits that join several facts -------------------------------------------------------------------------
 
 
-def problems(facts: Mapping, phases: Sequence[Mapping] = ()) -> Iterator[str]:
+def problems(facts: Mapping) -> Iterator[str]:
     """What in `facts` cannot be made."""
     yield from (found := list(making.problems("grids", facts)))
     limits = {name: (facts[name], 2, len(LETTERS)) for name in ("rows", "columns")}

@@ -7,7 +7,7 @@ same instances, its first ones, in the same order; so a larger `thousands` keeps
 
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count, cycle, islice
 
@@ -114,6 +114,21 @@ def shares(available: Mapping[str, int], teach: Mapping) -> list[Share]:
         if share.instances > available[share.lesson]
     )
     return found
+
+
+def problems(facts: Mapping, phases: Iterable[Mapping]) -> Iterator[str]:
+    """What the `teach` sections of phases want that the instances which `facts` make do not give."""
+    available = {
+        f"{difficulty}/{view}": facts["train"][difficulty]
+        for difficulty in DIFFICULTIES
+        for view in facts["views"]
+    }
+    for teach in phases:
+        try:
+            _check_reasoning(teach)
+            shares(available, teach)
+        except UserError as error:
+            yield str(error)
 
 
 def without_reasoning(example: Example, blocks: Blocks, dropped: float = 1.0) -> Example:

@@ -1,7 +1,7 @@
 """A table with a path through it: how one is drawn, and the mapping that an example keeps of it."""
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from mmrc_helpers.errors import listed
@@ -60,9 +60,12 @@ def sample(facts: Mapping, seed: int, place: Place) -> Table:
         path, rows, columns = _path(rng, facts[task], difficulty, *kind)
         if path is None:
             return None
-        products, months = pools(facts)
         values = tuple(tuple(rng.randrange(10) for _ in range(columns)) for _ in range(rows))
-        named = tuple(rng.sample(products, rows)), tuple(rng.sample(months, columns))
+        products, months = pools(facts)
+        if facts["fixed_labels"]:
+            named = products[:rows], months[:columns]
+        else:
+            named = tuple(rng.sample(products, rows)), tuple(rng.sample(months, columns))
         table = Table(task, kind[0], *named, values, tuple(path))
         return table if split_of(content(truth(table))) == split else None
 
@@ -114,7 +117,7 @@ def content(truth: Mapping) -> str:
 # --- limits that join several facts -------------------------------------------------------------------------
 
 
-def problems(facts: Mapping, phases: Sequence[Mapping] = ()) -> Iterator[str]:
+def problems(facts: Mapping) -> Iterator[str]:
     """What in `facts` cannot be made."""
     yield from (found := list(making.problems("tables", facts)))
     if not facts["tasks"] or len(set(facts["tasks"])) < len(facts["tasks"]):
