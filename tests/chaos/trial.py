@@ -109,7 +109,7 @@ def _part_of(command: str, rank: str, is_child: bool, is_runner: bool) -> str:
         return "launcher"
     if "mmrc-kernel" in command:
         return "kernel"
-    return "papermill" if is_child else f"rank {rank}" if "-m mmrc_helpers." in command else "other"
+    return "papermill" if is_child else f"rank {rank}" if "-m mmrc_helpers.programs." in command else "other"
 
 
 def send(trial: Trial, target: str, action: str, moment: str, rng: random.Random) -> dict:
