@@ -135,6 +135,7 @@ ANSWERS = [
     (PLACE, "6 5", False, 0, 0.125, 1),
     (PLACE, "3", False, 0, 0, 0),
     (PLACE, "3 5 6", False, 0, 0, 0),
+    (PLACE, f"3 {'9' * 5000}", False, 0, 0, 0.5),  # beyond any float
     (PLACE, "", False, 0, 0, 0),
     (THING, "red star", True, 1, 1, 1),
     (THING, "The red star is there.", True, 0, 1, 0.5),

@@ -112,7 +112,7 @@ def _worth(example: Example, said: set[str]) -> dict[str, float]:
         return {"near": alike / max(len(things), len(wanted))}
     if _is_place(example):
         pairs = [zip(place.split(), example.answer.split(), strict=True) for place in said]
-        return {"near": 0.5 ** max(abs(int(a) - int(b)) for a, b in pairs[0]) if pairs else 0.0}
+        return {"near": 0.5 ** max(abs(float(a) - float(b)) for a, b in pairs[0]) if pairs else 0.0}
     if example.facets["task"] == "location":
         (said,) = said if len(said) == 1 else ("none none",)
         return {"near": sum(a == b for a, b in zip(said.split(), example.answer.split(), strict=True)) / 2}
