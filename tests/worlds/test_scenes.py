@@ -16,6 +16,8 @@ import yaml
 from scipy import ndimage
 
 from mmrc_helpers.errors import UserError
+from mmrc_helpers.study.parameters import read_known
+from mmrc_helpers.study.runs import PARAMS_FOLDER
 from mmrc_helpers.tasks.example import answer_of, example_line, user_turn
 from mmrc_helpers.worlds import Data
 from mmrc_helpers.worlds.scenes import WORLD, measuring
@@ -72,6 +74,12 @@ def centre(shot, look) -> np.ndarray:
     pixels = np.asarray(draw(replace(shot.plan, size=256, things=tuple(alone), horizon=1.0))).astype(int)
     rows, columns = np.nonzero(np.abs(pixels - RGB[look[0]]).sum(2) < 40)
     return np.array([columns.mean(), rows.mean()]) / 256
+
+
+def test_a_study_may_name_these_relations_and_no_others(data):
+    limits = read_known(PARAMS_FOLDER / "worlds" / "scenes.yaml").limits
+    assert limits["teach.relations"] == limits["ask.relations"] == (*PHRASES, "count", "place")
+    assert {e.facets["relation"] for e in data.examples} == set(limits["ask.relations"])
 
 
 def test_what_is_drawn_left_or_above_is_left_or_above(drawn):
