@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from mmrc_helpers.errors import UserError, listed
+from mmrc_helpers.errors import UserError, listed, near_miss
 from mmrc_helpers.execution import surroundings, terminal
 from mmrc_helpers.models import folder as model_folder
 from mmrc_helpers.models import mlx
@@ -219,6 +219,10 @@ def reward_items(where: str, world: World, tasks: Sequence[Task], phase: Mapping
     """Whether the truth reaches the reward: it earns the most, an empty answer the least, and parts lie
     between 0 and 1. A reward that is blind on purpose gives a warning in place of a failure."""
     weights = dict(phase["method"]["weights"]) or {"right": 1.0}
+    parts = {name for task in tasks for name in world.grade(task.example, answer_of(task.example)).parts}
+    for name in sorted(weights.keys() - parts - {"right"}):
+        near = near_miss(name, parts) or f"; there are {listed(sorted({'right', *parts}))}"
+        yield Item(FAILED, f"{where}: grpo.weights", f"no grade has a part {name}{near}")
     earned, beyond = {"the truth": [], "nothing": [], "others": []}, 0
     for task in tasks:
         texts = {"the truth": [answer_of(task.example)], "nothing": [""]}

@@ -118,6 +118,9 @@ TASK = Task((("user", (("text", "…"),)),), LEFT)
 REWARDS = {
     "the world's own": (SCENES, {"exact": 1.0}, PASSED, "the truth 1.00, nothing 0.00, others 0.00"),
     "one that asks for form alone": (SCENES, {"format": 1.0}, FAILED, "no wrong answer earns less"),
+    "one that weighs a part which no grade has": (
+        SCENES, {"exact": 1.0, "exactt": 1.0}, FAILED, "no grade has a part exactt; did you mean exact?",
+    ),
     "one that never sees the truth": (
         replace(SCENES, grade=lambda example, text: Grade(text, not text, {"exact": float(not text)})),
         {"exact": 1.0}, FAILED, "1 empty ones as much",
