@@ -24,7 +24,8 @@ NO_RELATIONS = "The world of this study has no relations."
 WHOLE, PART, NOTHING, UNLEARNED = "reaches the other side", "reaches it in part", "stays there", "not learned"
 LOGGED = {
     "reward": "reward",
-    "rewards_(.*)_mean": "part of the reward: {}",
+    "rewards_right_mean": "right answers",  # logged whether or not the reward weighs them
+    "rewards_(?!right_mean)(.*)_mean": "part of the reward: {}",
     "kl": "KL to the start, nats per token",
     "entropy": "entropy, nats per token",
     "completions_mean_length": "length of answers, tokens",
@@ -236,6 +237,10 @@ def plot_relations(evidence: Evidence, variant: str = "") -> Figure | str:
         return NO_RELATIONS
     table = _scored(answers, ["direction", "relation", "phase", "after"])
     table = table.rename(columns={"accuracy": "value", "direction": "panel", "after": "line"})
+    # Relations that are asked between stand together.
+    listed = dict.fromkeys(option for options in answers["options"] for option in options)
+    order = list(dict.fromkeys([*listed, *table["relation"]]))
+    table = table.sort_values("relation", key=lambda names: names.map(order.index), kind="stable")
     return relations.rates(table.sort_values(["panel", "phase"], kind="stable"), "accuracy per relation")
 
 

@@ -43,19 +43,20 @@ def rates(table: pd.DataFrame, title: str) -> Figure:
 
 
 def confusion(grids: Mapping[str, pd.DataFrame]) -> Figure:
-    """Matrices side by side (title → what was true × what was said, in shares of the row), in percent; the
-    diagonal is framed."""
+    """Matrices below each other (title → what was true × what was said, in shares of the row), in percent;
+    the diagonal is framed."""
     import seaborn
 
     tall, wide = (max(grid.shape[k] for grid in grids.values()) for k in (0, 1))
-    size = (1.8 + 0.5 * wide * len(grids), 2.2 + 0.36 * tall)
+    # Side by side they are so wide that a page shrinks their numbers until nobody can read them.
+    size = (1.8 + 0.5 * wide, len(grids) * (1.4 + 0.36 * tall))
     figure = Figure(figsize=size, layout="constrained")
-    panels, told = figure.subplots(1, len(grids), squeeze=False)[0], []
+    panels, told = figure.subplots(len(grids), 1, squeeze=False)[:, 0], []
     for axes, (title, grid) in zip(panels, grids.items(), strict=True):
         numbers = (100 * grid).map("{:.0f}".format).where(grid >= SHOWN, "")
         look = {"annot": numbers, "fmt": "", "annot_kws": {"fontsize": 8}, "cbar": False, "linewidths": 0.6}
         seaborn.heatmap(100 * grid, ax=axes, vmin=0, vmax=100, cmap="cividis", **look)
-        axes.set(title=title, xlabel="said", ylabel="true" if axes is panels[0] else "")
+        axes.set(title=title, xlabel="said", ylabel="true")
         axes.set_xticklabels(grid.columns, rotation=50, ha="right", fontsize=8.5)
         axes.set_yticklabels(grid.index, rotation=0, fontsize=8.5)
         for row, name in enumerate(grid.index):

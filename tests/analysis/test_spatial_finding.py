@@ -116,6 +116,8 @@ def test_confusions_lie_where_they_were_made():
     figure = spatial.plot_confusion(evidence(chain=[SFT, SFT, {"forward": 1.0, "reverse": 0.0}]))
     assert "forward, left: left 100 %" in figure.get_label()
     assert "reverse, left: right 100 %" in figure.get_label()
+    upper, lower = (axes.get_subplotspec().rowspan.start for axes in figure.axes)
+    assert upper < lower, "side by side, 21 relations are too small to be read on a page"
 
 
 def test_relations_have_a_marker_for_every_phase(study):
@@ -123,6 +125,8 @@ def test_relations_have_a_marker_for_every_phase(study):
     for said in ("forward, left sft ", "forward, left dpo ", "forward, left grpo 100 %"):
         assert said in figure.get_label()
     assert [axes.get_title() for axes in figure.axes] == ["forward", "reverse"]
+    rows = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert rows == ["left", "right", "above", "below", "larger", "smaller"], "those asked between, together"
     other = spatial.plot_relations(study, variant="sft").get_label()
     assert "sft" in other and "dpo" not in other
 
@@ -139,7 +143,7 @@ def test_benchmarks_that_were_asked_as_well_are_told_relation_by_relation(study)
 def test_rewards_are_drawn_part_by_part_for_every_rewarded_variant(study):
     figure = spatial.plot_rewards(study)
     titles = [axes.get_title() for axes in figure.axes if axes.get_visible()]
-    assert titles == ["reward", "part of the reward: right", "part of the reward: exact",
+    assert titles == ["reward", "right answers", "part of the reward: exact",
                       "KL to the start, nats per token", "entropy, nats per token",
                       "length of answers, tokens"]  # fmt: skip
     assert "part of the reward: exact, null from 0.67 to 0.00" in figure.get_label()
