@@ -1,4 +1,5 @@
-"""What is looked at before a study computes anything: downloaded models, and the hosts that compute."""
+"""What is looked at before a study computes anything: downloaded models, the hosts that compute, and what a
+later phase needs installed."""
 
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,18 +13,20 @@ from mmrc_helpers.store import files, folders
 from mmrc_helpers.store.keys import plain
 from mmrc_helpers.study import stages
 from mmrc_helpers.study.runs import Run
-from mmrc_helpers.training import rows_of_a_step
+from mmrc_helpers.training import not_installed, rows_of_a_step
 
 
 def check(runs: Iterable[Run]) -> None:
     """Looks at every downloaded model from which something has yet to be made: its files, those of what
     paints pictures too, then its tokenizer, processor, chat template and layers, which a process of its own
-    loads; and at the hosts of a hostfile. Raises one UserError that lists all that is wrong."""
+    loads; at the hosts of a hostfile; and for what phases need. Raises one UserError that lists all that is
+    wrong."""
     unfinished = [run for run in runs if _is_unfinished(run)]
     models = _models(unfinished)
     raise_all(dict.fromkeys([
         *(problem for asked, _ in models for problem in model_folder.problems(**asked)),
         *_host_problems(unfinished),
+        *_phase_problems(unfinished),
         *_painter_problems(unfinished),
     ]))  # fmt: skip
     raise_all(problem for asked, phases in models for problem in _loading_problems(asked, phases))
@@ -62,6 +65,13 @@ def _host_problems(runs: Sequence[Run]) -> list[str]:
             except UserError as error:
                 batches.append(str(error))
     return [*(problem for problems in wrong.values() for problem in problems), *batches]
+
+
+def _phase_problems(runs: Sequence[Run]) -> list[str]:
+    """What is not installed where phases need it: not to be found out after the phases before them."""
+    here = [run.params for run in runs if run.params["machine"]["cluster"] != "slurm"]
+    here = [params for params in here if not params["machine"]["hostfile"]]
+    return [problem for params in here for phase in params["phases"] for problem in not_installed(phase)]
 
 
 def _painter_problems(runs: Sequence[Run]) -> list[str]:

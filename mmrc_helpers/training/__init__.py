@@ -27,6 +27,11 @@ def rows_of_a_step(train: Mapping) -> int:
     return train["batch"] * train["method"].get("completions", 1)
 
 
+def not_installed(train: Mapping) -> list[str]:
+    """What a training phase needs that is not installed here."""
+    return checks.not_installed(train["method"])
+
+
 def _of(module: str) -> Callable:
     """The function `trainer` of a module of this room, imported when it is called."""
     return lambda phase: import_module(f"mmrc_helpers.training.{module}").trainer(phase)

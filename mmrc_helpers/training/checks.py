@@ -1,5 +1,6 @@
 """Parameters of methods that do not fit each other, found when a study is read; no torch here."""
 
+import importlib.util
 from collections.abc import Iterator, Mapping
 
 from mmrc_helpers.errors import listed
@@ -65,3 +66,10 @@ def grpo(train: Mapping, machine: Mapping) -> Iterator[str]:
         )
     if train["lora_dropout"]:
         yield "train.lora_dropout: grpo writes and learns answers by one model; set it to 0.0"
+
+
+def not_installed(method: Mapping) -> list[str]:
+    """What a method needs that is not installed here."""
+    if method.get("vllm") and importlib.util.find_spec("vllm") is None:
+        return ["grpo.vllm: vllm is not installed here; install it, or set grpo.vllm: false"]
+    return []

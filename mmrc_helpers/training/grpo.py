@@ -8,7 +8,6 @@ Letters: R answers of a pass, L tokens of the longest one, V words of the vocabu
 """
 
 import copy
-import importlib.util
 import random
 import warnings
 from collections.abc import Sequence
@@ -29,12 +28,13 @@ from trl import GRPOConfig, GRPOTrainer
 from trl.models import prepare_deepspeed, unwrap_model_for_generation
 from trl.trainer.utils import add_fused_lm_head
 
-from mmrc_helpers.errors import UserError
+from mmrc_helpers.errors import raise_all
 from mmrc_helpers.execution import worker
 from mmrc_helpers.models.load import base_model
 from mmrc_helpers.models.score import to_device
 from mmrc_helpers.store import files
 from mmrc_helpers.training.branches import Answer, can_branch, reading, scored
+from mmrc_helpers.training.checks import not_installed
 from mmrc_helpers.training.phase import Ours, Phase
 from mmrc_helpers.training.rewards import rewards_of
 
@@ -224,8 +224,7 @@ class Guard(TrainerCallback):
 def trainer(phase: Phase) -> Trainer:
     """The trainer of a phase over tasks."""
     method, full = phase.method, not phase.train["lora_r"]
-    if method["vllm"] and importlib.util.find_spec("vllm") is None:
-        raise UserError("grpo.vllm: vllm is not installed here; install it, or set grpo.vllm: false")
+    raise_all(not_installed(method))
     rewards, weights = rewards_of(phase)
     arguments = GRPOConfig(
         **phase.arguments,
