@@ -158,6 +158,7 @@ def _runs(path: Path, sections: Mapping, variants, seeds, known: Known) -> tuple
     if not isinstance(variants, Mapping) or not variants:
         raise UserError(f"{show(path)}: variants: expected at least one, such as `variants: {{base: {{}}}}`")
     runs, problems = [], []
+    wrong_in: dict[str, list[str]] = {}  # what does not fit together → in which variants
     for variant, overrides in variants.items():
         check_name(variant, f"{show(path)}: variants")
         where = f"{show(path)}: variants.{variant}"
@@ -171,9 +172,13 @@ def _runs(path: Path, sections: Mapping, variants, seeds, known: Known) -> tuple
                 raise UserError(f"{where}.{key}: belongs to the whole study; move it out of the variant")
         params = merge.merged(sections, {k: v for k, v in overrides.items() if k != "seeds"})
         params = _spelled_out(params, merge)
-        problems += merge.problems or [f"{where}: {problem}" for problem in _wrong_together(params)]
+        problems += merge.problems
+        for problem in () if merge.problems else dict.fromkeys(_wrong_together(params)):
+            wrong_in.setdefault(problem, []).append(variant)
         report = freeze(sections["report"])
         runs += [Run(path.stem, variant, seed, freeze(params), path.parent, report) for seed in own_seeds]
+    for problem, names in wrong_in.items():
+        problems.append(f"{show(path)}: variants.{listed(names)}: {problem}")
     raise_all(dict.fromkeys(problems))
     return tuple(runs)
 

@@ -208,3 +208,11 @@ def test_paths_of_a_users_files_are_meant_from_where_the_study_lies(tmp_path, mo
         found.append(run.params["world"]["facts"])
     assert found[0] == found[1] and found[0]["path"] == str(tmp_path / "mine" / "rows.jsonl")
     assert found[0]["more"] == (str(tmp_path / "mine" / "more.jsonl"),)
+
+
+def test_what_is_wrong_in_several_variants_is_said_once(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("train: {batch: 48}\nvariants: {a: {}, b: {}, c: {train.batch: 64}}\n")
+    with pytest.raises(UserError, match="mine.yaml: variants.a, b: train.batch: 48") as caught:
+        load_study(path)
+    assert str(caught.value).count("train.batch: 48") == 1
