@@ -14,6 +14,7 @@ from mmrc_helpers.worlds.sources.places import ENDINGS
 
 PICTURES = ("images", "image", "chosen_images", "rejected_images")  # columns that may hold pictures
 POINTER = b"version https://git-lfs"
+NOT_JSON = (ValueError, RecursionError)  # the latter of brackets without end
 LINES = 20  # lines of one message, rows that one line lists
 NAMED = 8  # missing pictures that one message names
 AT_ONCE = 64  # rows in memory of a table that holds pictures
@@ -109,7 +110,7 @@ def _read_lines(table: Table, look: Look | None, wanted: Sequence[str]) -> None:
                 if line.strip():
                     try:
                         yield number, json.loads(line)
-                    except ValueError as error:
+                    except NOT_JSON as error:
                         table.problems[number].append(_no_json(error))
 
     _add(table, parsed())
@@ -120,7 +121,7 @@ def _read_json(table: Table, look: Look | None, wanted: Sequence[str]) -> None:
     text = table.path.read_bytes().removeprefix(b"\xef\xbb\xbf").lstrip()
     try:
         values = json.loads(text)
-    except ValueError as error:
+    except NOT_JSON as error:
         if text.startswith(b"["):
             table.problems[0].append(_no_json(error))
         else:
@@ -133,7 +134,7 @@ def _read_json(table: Table, look: Look | None, wanted: Sequence[str]) -> None:
         table.problems[0].append(said)
 
 
-def _no_json(error: ValueError) -> str:
+def _no_json(error: Exception) -> str:
     return f"not UTF-8 text ({error})" if isinstance(error, UnicodeDecodeError) else f"not JSON ({error})"
 
 
@@ -259,7 +260,7 @@ def picture_of(row: Row, names: Sequence[str], folder: Path, look: Look | None) 
         if path.is_absolute() or ".." in path.parts:
             row.blame(f"{shown} leads out of {show(folder)}")
             return None
-        if max(map(len, path.parts)) < 250 and (folder / path).is_file():
+        if path.parts and max(map(len, path.parts)) < 250 and (folder / path).is_file():
             seen = seen_at(folder / path, look)
             break
     if seen and seen.problem:

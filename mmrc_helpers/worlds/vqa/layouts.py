@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from mmrc_helpers.errors import listed
-from mmrc_helpers.worlds.sources.rows import Row, stored_in, text_in
+from mmrc_helpers.worlds.sources.rows import NOT_JSON, Row, stored_in, text_in
 
 MARK = "<image>"  # where a picture stands in LLaVA's texts
 CAPTION = "Describe this picture."
@@ -32,7 +32,7 @@ def rlhf_v(row: Row) -> Talk:
     if isinstance(content, str):
         try:
             content = json.loads(content)
-        except ValueError as error:
+        except NOT_JSON as error:
             row.blame(f"text is not JSON ({error})")
             return Talk()
     if not isinstance(content, dict):
