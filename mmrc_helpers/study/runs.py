@@ -94,6 +94,11 @@ def load_study(name_or_path: str | Path, params_folder: Path | None = None) -> S
     return Study(path.stem, **texts, **study)
 
 
+def own_sections(run: Run, world: str) -> Mapping:
+    """What a world's file declares: a study says neither `teach` nor `ask` of one in evaluate.also."""
+    return freeze(read_known(_find_file(f"worlds/{world}", run.folder, PARAMS_FOLDER)).defaults)
+
+
 def sources(path: Path) -> dict[str, Path]:
     """{name below params/: file} of all that says what a study file means: the chain of its parents,
     base.yaml, and the files of all worlds and methods."""

@@ -15,7 +15,7 @@ from mmrc_helpers.models import folder as model_folder
 from mmrc_helpers.store import crates, disk, folders
 from mmrc_helpers.store.keys import content_key, plain
 from mmrc_helpers.study import budget, yaml_files
-from mmrc_helpers.study.runs import Run, find_run, load_study
+from mmrc_helpers.study.runs import Run, find_run, load_study, own_sections
 from mmrc_helpers.worlds import WORLDS
 
 # Raised by hand when the meaning of what a program makes changes; worlds and methods have their own.
@@ -139,12 +139,13 @@ def eval_stage(run: Run, phase: int | None = None, world: str = "") -> Stage:
         "model": full[-1] if full else base_stage(run),
         "start": trained[-1] if trained and trained[-1] not in full else None,
     }
-    evaluate = run.params["evaluate"]
+    evaluate, further = run.params["evaluate"], world in run.params["also"]
+    own = own_sections(run, world) if further else {"ask": evaluate["ask"], "teach": _taught(run, phases)}
     params = {
         "model": _model_params(run),
         "evaluate": {name: evaluate[name] for name in ("batch", "orders", "max_new_tokens")},
-        "ask": {} if world in run.params["also"] else evaluate["ask"],
-        "teach": {} if world in run.params["also"] else _taught(run, phases),
+        "ask": own["ask"],
+        "teach": own["teach"],
     }
     return Stage("eval", "answers", run.seed, params, _present(inputs))
 

@@ -6,6 +6,7 @@ from mmrc_helpers.store import files, folders
 from mmrc_helpers.store.keys import plain
 from mmrc_helpers.study import stages
 from mmrc_helpers.study.runs import Run, find_run, load_study
+from mmrc_helpers.worlds import WORLDS, Data
 
 SMOKE = find_run(load_study("smoke"), "forward", 0)
 
@@ -60,3 +61,12 @@ def test_without_phases_the_untrained_model_is_asked():
     assert stages.train_stages(untrained) == ()
     assert stages.eval_stage(untrained).inputs["model"] == stages.base_stage(untrained)
     assert "start" not in stages.eval_stage(untrained).inputs
+
+
+def test_a_world_that_is_asked_as_well_is_asked_what_its_own_file_says(tmp_path):
+    (tmp_path / "mine.yaml").write_text("extends: smoke\nevaluate: {also: [sums]}\n")
+    run, alone = load_study(tmp_path / "mine.yaml").runs[0], load_study("smoke").runs[0]
+    made = WORLDS["sums"].make(run.params["also"]["sums"]["facts"], 0)
+    of = stages.eval_stage(run, world="sums").params
+    assert WORLDS["sums"].ask(Data(list(made.examples), made.facts), of["ask"], of["teach"])
+    assert stages.eval_stage(run).key == stages.eval_stage(alone).key
