@@ -30,7 +30,7 @@ from mmrc_helpers.dynamics.prober import Prober
 from mmrc_helpers.execution import launch
 from mmrc_helpers.models import load, score, scratch
 from mmrc_helpers.models.answer import Answerer
-from mmrc_helpers.models.chat import render
+from mmrc_helpers.models.chat import form_of, render
 from mmrc_helpers.models.encode import Encoder, Tokens
 from mmrc_helpers.models.features import open_pictures
 from mmrc_helpers.store import files, folders
@@ -133,7 +133,7 @@ def drawing(bed: Bed) -> None:
         path = files.artifacts_root() / f"bench_{name}.yaml"
         path.write_text(study)
         facts = load_study(path).runs[0].params["world"]["facts"]
-        _draw(f"picture_{name}", WORLDS[name].make(facts, 0), published, goal=1)
+        _draw(f"picture_{name}", WORLDS[name].make(facts, 0), published, goal=20)
 
 
 def _draw(name: str, made, peer: float | None = None, goal: float | None = None, count: int = 40) -> None:
@@ -146,6 +146,7 @@ def encoding(bed: Bed) -> None:
     batch, as collators do."""
     chats = [conversation([e]) for e in bed.train.examples if e.pictures][:256]
     parts = [chats[first : first + 32] for first in range(0, len(chats), 32)]
+    form = form_of(bed.processor)
 
     def ours():
         encoder = bed.encoder(chats)
@@ -155,7 +156,7 @@ def encoding(bed: Bed) -> None:
     def stock():
         for part in parts:
             images = [[bed.shards.read(name) for name in pictures_of(turns)] for turns in part]
-            texts = render(bed.processor.tokenizer, part, "parts", opened=False)
+            texts = render(bed.processor.tokenizer, part, form, opened=False)
             bed.processor(text=texts, images=images, padding=True, return_tensors="pt")
 
     say("encode", len(chats) / best(ours), "rows/s", len(chats) / best(stock), goal=1)

@@ -18,7 +18,8 @@ def readme_table(study: Study) -> str:
     """Verdict, table of numbers, gradients and provenance. Raises UserError if the study's verdict.json is
     missing or was read by other rules than the present ones."""
     found = verdict_of(study)
-    parts = [f"**{found['verdict'].capitalize()}.** {found['sentence']}", numbers(study, found)]
+    verdict = found["verdict"][:1].upper() + found["verdict"][1:]  # HARD stays HARD
+    parts = [f"**{verdict}.** {found['sentence']}", numbers(study, found)]
     parts += [_rules(found), alignment(study), reading_note(study)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
