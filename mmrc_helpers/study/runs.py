@@ -252,6 +252,10 @@ def _wrong_together(params: Mapping) -> Iterator[str]:
         yield from WORLDS[name].check(further["facts"], [])
     if params["model"]["source"] == "scratch":
         yield from sizes.problems(params["model"]["scratch"], world["facts"].get("image_size", 0))
+        if params["model"]["quantize"] != "none":
+            yield "model.quantize: a model made from scratch has no files to load in 4 bit; write none"
+    if params["model"]["quantize"] != "none" and not all(phase["lora_r"] for phase in phases):
+        yield "model.quantize: weights in 4 bit cannot be trained; give train.lora_r, such as 16, or no 4 bit"
     if machine["launcher"] == "python" and machine["processes"] > 1:
         yield (
             f"machine.launcher: python starts one process, but machine.processes is {machine['processes']}; "

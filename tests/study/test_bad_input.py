@@ -147,6 +147,14 @@ STUDIES = {
         "machine.environment.A: expected text or a",
     ),
     "question as a number": ("question: 3", "question: expected text"),
+    "every weight of a model in 4 bit": (
+        "model: {quantize: nf4}\ntrain: {lora_r: 0}",
+        "model.quantize: weights in 4 bit cannot be trained; give train.lora_r",
+    ),
+    "a new model in 4 bit": (
+        "model: {source: scratch, quantize: nf4}\ntrain: {lora_r: 4}",
+        "model.quantize: a model made from scratch has no files",
+    ),
     "batch that does not divide": (
         "train: {batch: 48}",
         "train.batch: 48 rows do not divide into machine.processes: 1 x machine.micro_batch: 32; change one",
