@@ -275,9 +275,10 @@ def plot_confusion(evidence: Evidence, variant: str = "") -> Figure | str:
     grids = {}
     for direction, part in answers.groupby("direction", sort=False):
         grid = pd.crosstab(part["answer"], part["parsed"], normalize="index")
-        true = list(dict.fromkeys(option for options in answers["options"] for option in options))
-        true = [name for name in true if name in grid.index]
-        said = [*true, *(name for name in grid if name not in (*true, scores.INVALID)), scores.INVALID]
+        listed = dict.fromkeys(option for options in answers["options"] for option in options)
+        true = [name for name in listed if name in grid.index]
+        said = [name for name in listed if name in grid.index or name in grid]
+        said += [*(name for name in grid if name not in (*said, scores.INVALID)), scores.INVALID]
         grids[direction] = grid.reindex(index=true, columns=said, fill_value=0.0)
     return relations.confusion(grids)
 
