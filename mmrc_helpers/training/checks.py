@@ -57,6 +57,8 @@ def grpo(train: Mapping, machine: Mapping) -> Iterator[str]:
     for name, weight in method["weights"].items():
         if isinstance(weight, bool) or not isinstance(weight, int | float):
             yield f"grpo.weights.{name}: expected a number such as 1.0; got {weight!r}"
+    if method["weights"] and not any(method["weights"].values()):
+        yield "grpo.weights: all are 0, so no answer earns more than another; give one, such as exact: 1.0"
     if method["kl_limit"] and not method["beta"]:
         yield "grpo.kl_limit: without beta no reference is kept to measure from; give beta, such as 0.001"
     if (sharded := shards_weights(machine)) and method["beta"] and not train["lora_r"]:

@@ -197,6 +197,7 @@ def test_vllm_is_refused_in_one_sentence_where_it_is_not_installed(qwen, tmp_pat
         ({"beta": 0.1}, {"lora_r": 0}, {"zero": "3"}, "grpo.beta: under machine.zero 3"),
         ({}, {"lora_dropout": 0.1}, {}, "train.lora_dropout"),
         ({"weights": {"answer": "much"}}, {}, {}, "grpo.weights.answer: expected a number"),
+        ({"weights": {"exact": 0.0, "near": 0}}, {}, {}, "grpo.weights: all are 0"),
     ],
 )
 def test_parameters_that_do_not_fit_each_other_are_one_sentence_each(own, train, machine, message):
