@@ -276,7 +276,7 @@ def with_new_tower() -> tuple:
     """A text model with SmolLM2's kind of tokenizer, which learns to see."""
     tokenizer = byte_level(["<|endoftext|>", "<|im_start|>", "<|im_end|>"], None, eos_token="<|im_end|>")
     processor = new_tower.processor_for(tokenizer, TOWER)
-    language = hf.LlamaConfig(**LANGUAGE, **_ends(tokenizer), tie_word_embeddings=True)
+    language = hf.LlamaConfig(**LANGUAGE, **_ends(tokenizer))
     config = new_tower.config_of(language, TOWER, processor.image_token_id)
     return hf.Idefics3ForConditionalGeneration, config, processor
 
