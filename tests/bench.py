@@ -43,6 +43,7 @@ from mmrc_helpers.tasks.example import Example, answer_of, candidates, conversat
 from mmrc_helpers.tasks.rows import taken
 from mmrc_helpers.training.optimizers import make_optimizer
 from mmrc_helpers.worlds import WORLDS
+from mmrc_helpers.worlds.drops import Noise
 from mmrc_helpers.worlds.folder import read_data
 from mmrc_helpers.worlds.reasoning import sample_rows
 
@@ -137,7 +138,8 @@ def drawing(bed: Bed) -> None:
 
 
 def _draw(name: str, made, peer: float | None = None, goal: float | None = None, count: int = 40) -> None:
-    wanted = [made.pictures[key] for key in islice(made.pictures, count)]
+    drawn = (one for key in made.pictures if not isinstance(one := made.pictures[key], Noise))
+    wanted = list(islice(drawn, count))
     say(name, best(lambda: [made.draw(one) for one in wanted]) / count, "s", peer, goal)
 
 

@@ -109,7 +109,7 @@ def _absent(name: str, folder: Path) -> str:
         f"`hf download {hub} --local-dir {where}`"
         + (f", then write model.name: {own}" if owner else "")
         + ", or set machine.models_folder to where it lies; one with two encoders is put together of others: "
-        f"`python -m mmrc_helpers.assemble {own}`"
+        f"`python -m mmrc_helpers.assemble {own}`; --vision new gives a text model a new tower"
     )
 
 

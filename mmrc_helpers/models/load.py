@@ -263,8 +263,9 @@ def lora_layers(model, train: Mapping) -> list[str]:
 
 
 def train_only(model, part: str) -> None:
-    """Freezes all weights but those of a part. Raises UserError for a model without it."""
-    own = {name for name, _ in model.named_parameters() if part_of(name) == part}
+    """Freezes all weights but those of a part; to the vision part belongs its projector. Raises UserError for
+    a model without it."""
+    own = {name for name, _ in model.named_parameters() if part_of(name) in (part, "projector")}
     if not own:
         raise UserError(f"train.learns: this model has no {part}; write everything")
     for name, weight in model.named_parameters():

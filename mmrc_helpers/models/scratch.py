@@ -153,8 +153,10 @@ def scratch_tokenizer(scratch: Mapping, sentences: Iterable[str]):
 TURNS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 PICTURES = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
 
+SEEN = "<|vision_start|><|image_pad|><|vision_end|>"  # where a picture stands
+
 # Qwen3-VL's turn format.
-_CHAT = """\
+CHAT = """\
 {%- for message in messages -%}
 {{- '<|im_start|>' + message.role + '\\n' -}}
 {%- if message.content is string -%}
@@ -190,5 +192,5 @@ def _word_tokenizer(sentences: Iterable[str], limit: int, special: Sequence[str]
     whole = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="<|endoftext|>", eos_token="<|im_end|>", model_max_length=4096
     )
-    whole.chat_template = _CHAT
+    whole.chat_template = CHAT
     return whole

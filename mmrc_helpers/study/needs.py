@@ -135,7 +135,7 @@ def _trained(weights: Weights, phase: Mapping, stored: int, setting: Setting) ->
     parts = ("language", "outside") if phase["freeze_vision"] else ()
     own = ("language",) if phase["freeze_vision"] else ("language", "vision", "projector")
     if "learns" in phase:
-        parts = own = (phase["learns"],)
+        parts = own = tuple({phase["learns"], "projector"})
     hidden = sum(rows * columns for rows, columns in matrices(weights, *own).values())
     return count(weights, *parts), hidden, stored
 

@@ -11,7 +11,7 @@ import transformers as hf
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from trl import chat_template_utils as templates
 
-from mmrc_helpers.models import two_encoders
+from mmrc_helpers.models import new_tower, two_encoders
 
 SPOKEN = (
     "Who is shown here? This is Juniper Vale. Right Wrong A. B. C. D. Which picture shows Otto Marsh? the "
@@ -269,6 +269,18 @@ def clip_and_convnext() -> tuple:
     return hf.LlavaForConditionalGeneration, config, processor
 
 
+TOWER = {"image_size": 32, "patch_size": 8, "joined": 2, "width": 48, "layers": 2, "heads": 4}
+
+
+def with_new_tower() -> tuple:
+    """A text model with SmolLM2's kind of tokenizer, which learns to see."""
+    tokenizer = byte_level(["<|endoftext|>", "<|im_start|>", "<|im_end|>"], None, eos_token="<|im_end|>")
+    processor = new_tower.processor_for(tokenizer, TOWER)
+    language = hf.LlamaConfig(**LANGUAGE, **_ends(tokenizer))
+    config = new_tower.config_of(language, TOWER, processor.image_token_id)
+    return hf.Idefics3ForConditionalGeneration, config, processor
+
+
 def qwen3_text() -> tuple:
     """A model that reads only text, with the template that writes empty thoughts."""
     tokenizer = byte_level(QWEN_TOKENS[:3], BY_LINES, pad_token="<|endoftext|>", eos_token="<|im_end|>")
@@ -286,7 +298,8 @@ def llama_text() -> tuple:
 
 
 SEEING: dict[str, Callable] = {made.__name__: made for made in (
-    qwen2_5_vl, qwen3_vl, smolvlm, idefics3, llava_next, mllama, clip_and_convnext)}  # fmt: skip
+    qwen2_5_vl, qwen3_vl, smolvlm, idefics3, llava_next, mllama, clip_and_convnext,
+    with_new_tower)}  # fmt: skip
 READING: dict[str, Callable] = {made.__name__: made for made in (qwen3_text, llama_text)}
 
 
