@@ -163,15 +163,26 @@ def verdict(evidence: Evidence) -> Verdict:
         if row.variant == read and not row.task:
             short.append(f"taught {row.taught}: {row.word}")
             told.append(f"{_told(row).capitalize()}.")
+            told.append(_by_task(moved[(moved["variant"] == read) & (moved["task"] != "")], row.word))
     sentence = f"{read.capitalize()} {'; '.join(short)}. {' '.join(told)}".strip()
     said = ("; ".join(short) or "not compared", sentence)
     return Verdict(*said, VERSION, reasons=tuple(reasons), numbers=numbers)
 
 
+def _by_task(rows: pd.DataFrame, word: str) -> str:
+    """What became of the other direction task by task, if not the same of all."""
+    words = {row.task: row.word for row in rows.itertuples()}
+    if set(words.values()) <= {word}:
+        return ""
+    return f"Not all alike: {'; '.join(f'{task} {of}' for task, of in words.items())}."
+
+
 def _told(row) -> str:
     here, there = (percent(of.value, of.low, of.high) for of in (row.here, row.there))
     gap, gain = points(row.gap), points(row.gain)
-    beside = f"{gain} above the untrained model" if row.gain.draws is not None else "with no untrained model"
+    beside = (
+        f"{gain} against the untrained model" if row.gain.draws is not None else "with no untrained model"
+    )
     return f"taught {row.taught} {here}, asked {row.other} {there} ({beside}), a gap of {gap}: {row.word}"
 
 

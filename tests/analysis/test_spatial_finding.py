@@ -68,6 +68,8 @@ def test_a_task_that_is_not_turned_round_is_seen_beside_the_others(study):
     (words,) = [reason for reason in found.reasons if reason.startswith("chain, relation: ")]
     assert words.endswith(spatial.PART)
     assert not any(reason.startswith("sft, ") for reason in found.reasons), "only of the variant that is read"
+    assert f"Not all alike: comparison {spatial.NOTHING}; relation {spatial.PART}; " in found.sentence
+    assert "Not all alike" not in spatial.verdict(study).sentence
 
 
 def test_a_null_that_is_as_good_is_not_called_worse():
