@@ -19,6 +19,7 @@ CHANGES = {
     "idefics3": ({"size": {"longest_edge": 64}}, "fewer"),
     "llava_next": ({"image_mean": [0.1, 0.1, 0.1]}, "as many"),
     "clip_and_convnext": ({"image_mean": [0.1, 0.1, 0.1]}, "as many"),
+    "with_new_tower": ({"image_mean": [0.1, 0.1, 0.1]}, "as many"),
     "mllama": ({"image_std": [0.9, 0.9, 0.9]}, "as many"),
 }
 
