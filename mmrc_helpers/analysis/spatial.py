@@ -94,9 +94,9 @@ def own(evidence: Evidence) -> pd.DataFrame:
 
 
 def transfer(evidence: Evidence) -> pd.DataFrame:
-    """For every variant taught in one direction, in all and in each task: columns variant, task ("": all),
-    taught, other (directions), here and there (estimates in both), gap (here − there, paired by scene), gain
-    (there − the untrained model there), word: what became of the other direction."""
+    """For every variant taught in one direction, and task by task for the one that is read: columns variant,
+    task ("": all), taught, other (directions), here and there (estimates in both), gap (here − there, paired
+    by scene), gain (there − the untrained model there), word: what became of the other direction."""
     rows, answers = [], own(evidence)
     untrained = scores.pick(answers, variant=evidence.untrained) if evidence.untrained else answers.iloc[:0]
     tasks = sorted(set(answers["task"])) if "task" in answers else []
@@ -105,7 +105,8 @@ def transfer(evidence: Evidence) -> pd.DataFrame:
         if len(taught) != 1 or taught[0] not in DIRECTIONS:
             continue
         other = next(name for name in DIRECTIONS if name != taught[0])
-        for task in ("", *(tasks if len(tasks) > 1 else ())):
+        each = tasks if len(tasks) > 1 and variant == evidence.report.get("read") else ()
+        for task in ("", *each):
             asked_of = {"task": task} if task else {}
             ours = scores.pick(answers, variant=variant, **asked_of)
             here, there = (ours[ours["direction"] == name] for name in (taught[0], other))
@@ -158,8 +159,7 @@ def verdict(evidence: Evidence) -> Verdict:
         if variant == read and against != evidence.untrained:
             short.append(f"against {against}: {', '.join(words)}")
     for row in moved.itertuples():
-        if not row.task or row.variant == read:
-            reasons.append(f"{row.variant}{', ' * bool(row.task)}{row.task}: {_told(row)}")
+        reasons.append(f"{row.variant}{', ' * bool(row.task)}{row.task}: {_told(row)}")
         if row.variant == read and not row.task:
             short.append(f"taught {row.taught}: {row.word}")
             told.append(f"{_told(row).capitalize()}.")
@@ -238,6 +238,11 @@ def _scored(answers: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     return scores.score(answers, by).drop(columns="chance").join(guessed, on=by)
 
 
+def _options(answers: pd.DataFrame) -> list[str]:
+    """What was asked between, in the order of the questions: alternatives stand together."""
+    return list(dict.fromkeys(option for options in answers["options"] for option in options))
+
+
 def plot_relations(evidence: Evidence, variant: str = "") -> Figure | str:
     """Every relation after every phase of one variant (not said: the one that is read), a panel for each
     direction."""
@@ -248,9 +253,7 @@ def plot_relations(evidence: Evidence, variant: str = "") -> Figure | str:
         return NO_RELATIONS
     table = _scored(answers, ["direction", "relation", "phase", "after"])
     table = table.rename(columns={"accuracy": "value", "direction": "panel", "after": "line"})
-    # Relations that are asked between stand together.
-    listed = dict.fromkeys(option for options in answers["options"] for option in options)
-    order = list(dict.fromkeys([*listed, *table["relation"]]))
+    order = list(dict.fromkeys([*_options(answers), *table["relation"]]))
     table = table.sort_values("relation", key=lambda names: names.map(order.index), kind="stable")
     return relations.rates(table.sort_values(["panel", "phase"], kind="stable"), "accuracy per relation")
 
@@ -286,7 +289,7 @@ def plot_confusion(evidence: Evidence, variant: str = "") -> Figure | str:
     grids = {}
     for direction, part in answers.groupby("direction", sort=False):
         grid = pd.crosstab(part["answer"], part["parsed"], normalize="index")
-        listed = dict.fromkeys(option for options in answers["options"] for option in options)
+        listed = _options(answers)
         true = [name for name in listed if name in grid.index]
         said = [name for name in listed if name in grid.index or name in grid]
         said += [*(name for name in grid if name not in (*said, scores.INVALID)), scores.INVALID]
