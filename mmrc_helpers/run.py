@@ -71,7 +71,7 @@ def _about_one(options: argparse.Namespace) -> int:
         return carrying.export(study, options.export, options.with_weights)
     upkeep.check_owner(folders.study_folder(study.name), argument_of(study))
     if options.dry_run:
-        return _say_plan(study, runs, options.notebooks)
+        return _say_plan(study, runs, options)
     if options.plan:
         return _say_memory(runs)
     crates.refuse_if_imported(f"{study.name} is not run here")
@@ -233,7 +233,7 @@ def _forget(what: str, study: Study, runs: Sequence[Run], notebooks: Path) -> No
         folders.forget(folder)
 
 
-def _say_plan(study: Study, runs: Sequence[Run], notebooks: Path) -> int:
+def _say_plan(study: Study, runs: Sequence[Run], options: argparse.Namespace) -> int:
     for base in {stage.folder: stage for stage in map(stages.base_stage, runs) if stage}.values():
         state = "there  " if folders.is_complete(base.folder) else "to copy"
         if state == "to copy" and not folders.is_in_repository(base.folder):
@@ -246,8 +246,11 @@ def _say_plan(study: Study, runs: Sequence[Run], notebooks: Path) -> int:
         for stage in stages.stages_of(run):
             state = "there  " if folders.is_complete(stage.folder) else "to make"
             print(f"  {state}  {stage.relative}")
-        for job in jobs_of_run(study, run, notebooks):
+        for job in jobs_of_run(study, run, options.notebooks):
             print(f"  {'current' if job.is_current() else 'to run '}  {job.name}")
+    if any(run.params["machine"]["cluster"] == "slurm" for run in runs):
+        text = cluster.sbatch_text(study.name, runs, _job(study, options))
+        print(f"\nwhat SLURM would be given:\n\n{text}")
     return 0
 
 
@@ -289,11 +292,15 @@ def _compare(one: str, other: str, params_folder: Path) -> int:
 
 
 def _submit(study: Study, runs: Sequence[Run], options: argparse.Namespace) -> int:
-    """Hands the runs to the cluster. What a job is told is what this command was told."""
-    command = [sys.executable, "-m", "mmrc_helpers.run", argument_of(study)]
-    folders_told = ["--params-folder", str(options.params_folder), "--notebooks", str(options.notebooks)]
-    cluster.submit(study.name, runs, [*command, *folders_told], echo=print)
+    """Hands the runs to the cluster."""
+    cluster.submit(study.name, runs, _job(study, options), echo=print)
     return 0
+
+
+def _job(study: Study, options: argparse.Namespace) -> list[str]:
+    """The command of a job, but for its run: what it is told is what this command was told."""
+    command = [sys.executable, "-m", "mmrc_helpers.run", argument_of(study)]
+    return [*command, "--params-folder", str(options.params_folder), "--notebooks", str(options.notebooks)]
 
 
 def _write_index(study: Study, jobs: Mapping[str, Sequence[Job]], report: Job) -> None:

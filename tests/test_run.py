@@ -353,6 +353,19 @@ def test_the_report_alone_waits_for_its_runs(place, capfd):
     assert "verdict: inconclusive" in capfd.readouterr().out and executed(place) == ["a-s0"]
 
 
+def test_a_dry_run_shows_what_slurm_would_be_given(place, capfd):
+    pytest.importorskip("submitit")
+    write_study(place, "a: {}, b: {}", "machine: {cluster: slurm, slurm: {partition: gpu}}")
+    assert run.main(command(place, "--dry-run")) == 0
+    said = capfd.readouterr().out
+    assert said.count("#SBATCH --partition=gpu\n") == 2 and "#SBATCH --array=0-1%2\n" in said
+    assert f"--params-folder {place / 'params'}" in said and "--variant b --seed 0\n" in said
+    assert said.endswith(" --report\n") and not (place / "artifacts" / "studies").exists()
+    write_study(place, "a: {}", "machine: {cluster: local}")
+    assert run.main(command(place, "--dry-run")) == 0
+    assert "#SBATCH" not in capfd.readouterr().out
+
+
 def test_runs_go_to_a_cluster_and_the_report_follows_them(place, capfd):
     write_study(place, "a: {}, b: {}", "machine: {cluster: local}")
     assert run.main(command(place)) == 0

@@ -13,6 +13,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -111,7 +112,7 @@ def sbatch_text(study: str, runs: Sequence, arguments: Sequence[str]) -> str:
 
     def text_of(commands: Sequence[Sequence[str]], asked: Mapping, after: str) -> None:
         many = {"map_count": len(commands)} if len(commands) > 1 else {}
-        program = f"python -u -m submitit.core._submit {shlex.quote(str(folder))}"
+        program = shlex.join([sys.executable, "-u", "-m", "submitit.core._submit", str(folder)])
         given = _sbatch(asked) | ({"dependency": after} if after else {})
         told = [f"# job {number}: {shlex.join(command)}" for number, command in enumerate(commands)]
         texts.append("\n".join([_make_sbatch_string(program, folder, **given, **many).rstrip(), *told]))

@@ -154,6 +154,7 @@ def test_a_dry_run_shows_the_files_that_slurm_would_get(place):
     asked = machine("slurm", partition="gpu")
     text = cluster.sbatch_text("mine", runs(asked, "forward"), command(place, 2))
     assert "#SBATCH --array=0-1%2" in text and "#SBATCH --partition=gpu" in text
+    assert f"{sys.executable} -u -m submitit.core._submit " in text
     assert "run.py" in text and "--variant forward --seed 1" in text and text.endswith("--report")
     assert "#SBATCH --dependency=afterany:THE_ARRAYS_ABOVE" in text
     assert not (place / "artifacts").exists()
