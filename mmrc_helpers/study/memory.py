@@ -11,12 +11,15 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from mmrc_helpers.execution.machine import micro_batch
+from mmrc_helpers.execution.machine import count_ranks, micro_batch
 from mmrc_helpers.study.image_tokens import Cut, cut
 from mmrc_helpers.study.needs import PARTS, Asked, Setting, evaluating, training
 from mmrc_helpers.study.runs import Run
 from mmrc_helpers.study.weights import weights_of
 from mmrc_helpers.training import rows_of_a_step
+
+UNTRAINED = 1024  # tokens of the longest row that is planned for where no phase says it, at least
+WORDS = 250  # of them beside the pictures of a choice
 
 
 def plan(run: Run, gpu_gb: float = 0.0, tokens: int = 0, pictures: int = 0) -> list[dict]:
@@ -28,20 +31,20 @@ def plan(run: Run, gpu_gb: float = 0.0, tokens: int = 0, pictures: int = 0) -> l
 
     A row has stage, setting, processes, rows and tokens of a pass, pictures of a row and tokens of one, the
     PARTS and their peak `total` (GB of one process; less than their sum where activations are gone before
-    gradients are whole), `card` (GB, 0: not known), fits (yes, no, "") and change: what to write where it
+    gradients are whole), `card` (GB, 0: not known), fits (yes, no, "?") and change: what to write where it
     does not fit. Raises UserError where the model's sizes are not known.
     """
     machine = run.params["machine"]
     card = gpu_gb or machine["gpu_gb"] or _gpu_gb()
     cpu = machine["accelerator"] == "cpu" or (machine["accelerator"] == "auto" and not card)
-    processes = machine["processes"] or 1
+    processes = count_ranks(machine) or 1
     card = _host_gb() / processes if cpu else card
     asked = _asked(run, tokens, pictures, cpu)
     rows = []
     for number, phase in enumerate(run.params["phases"], 1):
         own = replace(asked, tokens=tokens or phase["max_length"])
         written = written_setting(run, phase)
-        for name, setting in {"as written": written, **_others(written, phase)}.items():
+        for name, setting in {"as written": written, **_others(run, written, phase)}.items():
             row = _row(f"train {number}, {phase['method']['name']}", name, setting, own, card)
             row = row | _filled(training(own, phase, setting), card)
             lacking = row["fits"] == "no" and name == "as written"
@@ -55,14 +58,14 @@ def plan(run: Run, gpu_gb: float = 0.0, tokens: int = 0, pictures: int = 0) -> l
 def table(rows: Sequence[Mapping]) -> str:
     """The rows as text: a line each, GB of one process, and what to change."""
     names = ("stage", "setting", "processes", "rows", "tokens", *PARTS, "total", "card", "fits")
-    cells = [[_shown(row[name]) for name in names] for row in rows]
+    cells = [[_shown(row[name] or "?" if name == "card" else row[name]) for name in names] for row in rows]
     titles = [name.replace("_", " ") for name in names]
     widths = [max(map(len, column)) for column in zip(titles, *cells, strict=True)]
     lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
              for line in (titles, *cells)]  # fmt: skip
     changes = [f"{row['stage']} does not fit: {row['change']}" for row in rows if row["change"]]
     units = "GB of one process; total is the peak on its device, host what waits in the host's memory."
-    return "\n".join([*lines, units, *_of_pictures(rows), *changes])
+    return "\n".join([*lines, units, *_of_pictures(rows), *changes, *_of_no_card(rows)])
 
 
 def _of_pictures(rows: Sequence[Mapping]) -> list[str]:
@@ -74,11 +77,22 @@ def _of_pictures(rows: Sequence[Mapping]) -> list[str]:
     return [f"A picture takes {one} tokens; {count} in a row {one * count} of its {most}{lacking}."]
 
 
+def _of_no_card(rows: Sequence[Mapping]) -> list[str]:
+    """What a GPU has to have, where none is seen, and how to be told what fits."""
+    if rows[0]["card"]:
+        return []
+    most = max(row["total"] for row in rows if row["setting"] == "as written")
+    return [
+        f"No GPU is seen here. As written it takes {most:.3g} GB of each; what fits on yours, and what to "
+        "change, is told with its memory in the study: `machine: {gpu_gb: 80}`."
+    ]
+
+
 def written_setting(run: Run, phase: Mapping) -> Setting:
     """How the study's file has a training phase computed."""
     machine = run.params["machine"]
-    processes = machine["processes"] or 1
-    rows = micro_batch(rows_of_a_step(phase), processes, machine["micro_batch"])
+    processes, over = count_ranks(machine) or 1, "hostfile" if machine["hostfile"] else "processes"
+    rows = micro_batch(rows_of_a_step(phase), processes, machine["micro_batch"], over=over)
     quantize = run.params["model"]["quantize"]
     checkpointing, offload = machine["gradient_checkpointing"], machine["offload"]
     zero = "3" if machine["fsdp"] else machine["zero"]  # both shard everything that is kept
@@ -90,7 +104,8 @@ def _asked(run: Run, tokens: int, pictures: int, cpu: bool) -> Asked:
     shown = pictures or world.get("options", 1)
     side = min(world.get("image_size", 256), run.params["model"]["max_image_size"] or 1 << 20)
     found = cut(weights.family, weights.settings, (side, side)) if weights.settings else Cut(0, 0, 0)
-    longest = tokens or max([phase["max_length"] for phase in run.params["phases"]], default=1024)
+    untrained = max(UNTRAINED, shown * found.tokens + WORDS)
+    longest = tokens or max([phase["max_length"] for phase in run.params["phases"]], default=untrained)
     return Asked(run, weights, longest, shown, found, cpu)
 
 
@@ -102,40 +117,52 @@ def _row(stage: str, name: str, setting: Setting, asked: Asked, card: float) -> 
 
 def _filled(parts: Mapping[str, float], card: float) -> dict:
     """The parts in GB, and whether they fit."""
-    fits = "" if not card else "yes" if parts["total"] <= card * 1e9 else "no"
+    fits = "?" if not card else "yes" if parts["total"] <= card * 1e9 else "no"
     return {**{name: round(size / 1e9, 3) for name, size in parts.items()}, "fits": fits}
 
 
-def _others(written: Setting, phase: Mapping) -> dict[str, Setting]:
+def _others(run: Run, written: Setting, phase: Mapping) -> dict[str, Setting]:
     """Other settings of a training phase, by what they differ in."""
-    found = {}
-    zeros = ("0", "2", "3") if written.processes > 1 else ()
+    found, whole = {}, written.quantize == "none"
+    zeros = (("0", "2", "3") if whole else ("0", "2")) if written.processes > 1 else ()
     for zero in dict.fromkeys((written.zero, *zeros)):
         for checkpointing in (False, True):
             words = [f"zero {zero}"] * (zero != "none") + ["checkpointing"] * checkpointing
             plain = replace(written, zero=zero, checkpointing=checkpointing, offload=False)
             found[", ".join(words) or "plain"] = plain
-    if written.zero != "none" or zeros:
+    if whole and (written.zero != "none" or zeros):
         found["zero 3, checkpointing, offload"] = replace(written, zero="3", checkpointing=True, offload=True)
-    if phase["lora_r"] and written.quantize == "none":
+    if whole and _may_quantize(run):
         found["nf4, checkpointing"] = replace(written, zero="none", checkpointing=True, quantize="nf4")
     return {name: setting for name, setting in found.items() if setting != written}
 
 
+def _may_quantize(run: Run) -> bool:
+    """Whether the weights may be held in 4 bits: they are files, and only adapters are trained."""
+    return run.params["model"]["source"] != "scratch" and all(
+        phase["lora_r"] for phase in run.params["phases"]
+    )
+
+
 def _training_change(asked: Asked, phase: Mapping, written: Setting, card: float) -> str:
     """The first change in order of its price after which a phase fits, as it would be written."""
-    for setting in _cheaper(written, phase):
+    for setting in _cheaper(asked.run, written, phase):
         if training(asked, phase, setting)["total"] <= card * 1e9:
-            return f"write {_as_yaml(written, setting)}"
+            return f"write {_as_yaml(asked.run, phase, written, setting)}"
+    none = f"no number of GPUs of {card:g} GB is enough"
+    if written.quantize != "none":  # which cannot be sharded
+        return f"{none}; take a larger card, a smaller model, or shorten train.max_length"
     processes = written.processes
     while (processes := 2 * processes) <= 1024:
         setting = replace(written, processes=processes, zero="3", micro_batch=1, checkpointing=True)
         if training(asked, phase, setting)["total"] <= card * 1e9:
-            return f"it needs {processes} GPUs of {card:g} GB: {_as_yaml(written, setting)}"
-    return f"no number of GPUs of {card:g} GB is enough; shorten train.max_length or take an adapter (lora_r)"
+            rows = f", train: {{batch: {processes}}}" if processes > rows_of_a_step(phase) else ""
+            told = _as_yaml(asked.run, phase, written, setting)
+            return f"it needs {processes} GPUs of {card:g} GB: {told}{rows}"
+    return f"{none}; shorten train.max_length or take an adapter (lora_r)"
 
 
-def _cheaper(written: Setting, phase: Mapping) -> Iterator[Setting]:
+def _cheaper(run: Run, written: Setting, phase: Mapping) -> Iterator[Setting]:
     """Settings of falling need, each with what the ones before it changed: smaller passes cost nothing,
     checkpointing costs time, ZeRO exchange, and 4 bits change the result."""
     setting, rows = written, rows_of_a_step(phase) // written.processes
@@ -143,20 +170,30 @@ def _cheaper(written: Setting, phase: Mapping) -> Iterator[Setting]:
         if rows % fewer == 0:
             yield (setting := replace(setting, micro_batch=fewer))
     yield (setting := replace(setting, checkpointing=True))
+    whole = written.quantize == "none"
     if setting.processes > 1:
-        for zero in ("2", "3"):
+        for zero in ("2", "3") if whole else ("2",):
             yield replace(setting, zero=zero)
-        yield replace(setting, zero="3", offload=True)
-    if phase["lora_r"]:
-        yield replace(setting, zero="none", quantize="nf4")
+        if whole:
+            yield replace(setting, zero="3", offload=True)
+    if whole and _may_quantize(run):
+        yield replace(setting, zero="none", offload=False, quantize="nf4")
 
 
-def _as_yaml(written: Setting, setting: Setting) -> str:
-    """What differs, as a study's file would say it."""
+def _as_yaml(run: Run, phase: Mapping, written: Setting, setting: Setting) -> str:
+    """What differs, as a study's file would say it, with what has to change beside it."""
     machine, before = _machine(setting), _machine(written)
-    told = ", ".join(f"{name}: {value}" for name, value in machine.items() if value != before[name])
-    quantized = ", model: {quantize: nf4}" if setting.quantize != written.quantize else ""
-    return f"machine: {{{told}}}{quantized}"
+    differing = {name: value for name, value in machine.items() if value != before[name]}
+    if run.params["machine"]["fsdp"] and {"zero", "offload"} & set(differing):
+        differing = {"fsdp": "false", "zero": machine["zero"]} | differing
+    told = ", ".join(f"{name}: {value}" for name, value in differing.items())
+    sections = [f"machine: {{{told}}}"]
+    if setting.quantize != written.quantize:
+        sections.append("model: {quantize: nf4}")
+    probes, keeps = (run.params["dynamics"][name] for name in ("probes", "snapshots"))
+    if setting.zero == "3" and probes and not keeps:  # under it no process has the whole model to probe
+        sections.append(f"dynamics: {{{'snapshots: true' if phase['lora_r'] else 'probes: 0'}}}")
+    return ", ".join(sections)
 
 
 def _machine(setting: Setting) -> dict[str, str]:
@@ -175,7 +212,10 @@ def _evaluate_change(asked: Asked, setting: Setting, card: float) -> str:
         setting = replace(setting, micro_batch=setting.micro_batch // 2)
         if evaluating(asked, setting)["total"] <= card * 1e9:
             return f"write evaluate: {{batch: {setting.micro_batch}}}"
-    return "the model itself does not fit; write model: {quantize: nf4} or take a larger card"
+    smaller = replace(setting, quantize="nf4")
+    if _may_quantize(asked.run) and evaluating(asked, smaller)["total"] <= card * 1e9:
+        return "the model itself does not fit; write model: {quantize: nf4} or take a larger card"
+    return "the model itself does not fit; take a larger card or a smaller model"
 
 
 def _host_gb() -> float:

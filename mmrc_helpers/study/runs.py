@@ -256,6 +256,8 @@ def _wrong_together(params: Mapping) -> Iterator[str]:
             yield "model.quantize: a model made from scratch has no files to load in 4 bit; write none"
     if params["model"]["quantize"] != "none" and not all(phase["lora_r"] for phase in phases):
         yield "model.quantize: weights in 4 bit cannot be trained; give train.lora_r, such as 16, or no 4 bit"
+    if params["model"]["quantize"] != "none" and phases and machine["zero"] == "3":
+        yield "model.quantize: weights in 4 bit cannot be sharded by machine.zero 3; write zero: 2"
     if machine["launcher"] == "python" and machine["processes"] > 1:
         yield (
             f"machine.launcher: python starts one process, but machine.processes is {machine['processes']}; "

@@ -155,6 +155,10 @@ STUDIES = {
         "model: {source: scratch, quantize: nf4}\ntrain: {lora_r: 4}",
         "model.quantize: a model made from scratch has no files",
     ),
+    "shards of a model in 4 bit": (
+        "model: {quantize: nf4}\ntrain: {lora_r: 4}\nmachine: {zero: 3}\ndynamics: {probes: 0}",
+        "model.quantize: weights in 4 bit cannot be sharded by machine.zero 3; write zero: 2",
+    ),
     "batch that does not divide": (
         "train: {batch: 48}",
         "train.batch: 48 rows do not divide into machine.processes: 1 x machine.micro_batch: 32; change one",

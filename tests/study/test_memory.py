@@ -134,12 +134,12 @@ def test_pictures_take_as_many_tokens_as_measured(folder, size, tokens):
     assert cut(MODELS[folder]["family"], MODELS[folder]["image"], size).tokens == tokens
 
 
-def planned_as(folder: Path, machine: str = "", train: str = "", more: str = "", **how) -> list[dict]:
+def planned_as(folder: Path, machine="", train="", more="", processes=8, batch=16, **how) -> list[dict]:
     """The plan of a study of Qwen3-VL-8B that is not here."""
     text = (
         "model: {source: folder, name: Qwen3-VL-8B-Instruct, dtype: bfloat16}\n"
-        f"machine: {{accelerator: cuda, processes: 8, micro_batch: 2, {machine}}}\n"
-        f"train: {{batch: 16, max_length: 2048, steps: 10, taught_tokens: 0, {train}}}\n{more}"
+        f"machine: {{accelerator: cuda, processes: {processes}, micro_batch: 2, {machine}}}\n"
+        f"train: {{batch: {batch}, max_length: 2048, steps: 10, taught_tokens: 0, {train}}}\n{more}"
     )
     return memory.plan(study_of(folder, text), **how)
 
@@ -213,6 +213,84 @@ def test_the_table_shows_every_row_and_what_to_change(tmp_path):
     short = memory.table(planned_as(tmp_path, tokens=200))
     assert "4 in a row 256 of its 200; raise train.max_length above 256." in short
     assert "train 1, sft does not fit: write machine: {micro_batch: 1" in text
+
+
+def test_where_no_gpu_is_seen_the_table_says_what_is_taken_and_how_to_be_told_what_fits(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(memory, "_gpu_gb", lambda: 0.0)
+    rows = planned_as(tmp_path)
+    most = max(row["total"] for row in rows if row["setting"] == "as written")
+    lines = memory.table(rows).splitlines()
+    assert [line.split()[-2:] for line in lines[1 : 1 + len(rows)]] == [["?", "?"]] * len(rows)
+    assert lines[-1] == (
+        f"No GPU is seen here. As written it takes {most:.3g} GB of each; what fits on yours, and what to "
+        "change, is told with its memory in the study: `machine: {gpu_gb: 80}`.")  # fmt: skip
+    assert "No GPU is seen" not in memory.table(planned_as(tmp_path, gpu_gb=80))
+
+
+def loaded_with(folder: Path, change: str, **sections) -> None:
+    """Reads the study of `planned_as` again with what a plan says to write, which no check may refuse."""
+    text = {
+        "model": {"source": "folder", "name": "Qwen3-VL-8B-Instruct", "dtype": "bfloat16"},
+        "machine": {"accelerator": "cuda", "processes": 8, "micro_batch": 2},
+        "train": {"batch": 16, "max_length": 2048, "steps": 10, "taught_tokens": 0},
+    }
+    said = yaml.safe_load(f"{{{change.removeprefix('write ')}}}")
+    for name in {*text, *sections, *said}:
+        text[name] = text.get(name, {}) | sections.get(name, {}) | said.get(name, {})
+    study_of(folder, yaml.safe_dump(text), "changed")
+
+
+REFUSED = {  # sections of a study, GB of a card → what would be refused if nothing else were written
+    "adapters probed under ZeRO 3": ({"dynamics": {"probes": 4}}, 7, 'zero: "3".*snapshots: true'),
+    "all weights probed under ZeRO 3": (
+        {"dynamics": {"probes": 4}, "train": {"lora_r": 0}}, 40, 'zero: "3".*probes: 0'),
+    "offload under FSDP": ({"machine": {"fsdp": True}}, 5.5, 'fsdp: false, zero: "3".*offload: true'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_it_says_to_write_is_no_study_that_is_refused(tmp_path, kind):
+    sections, card, says = REFUSED[kind]
+    text = {name: json.dumps(of)[1:-1] for name, of in sections.items()}
+    more = f"dynamics: {{{text.get('dynamics', '')}}}"
+    row = planned_as(tmp_path, text.get("machine", ""), text.get("train", ""), more, gpu_gb=card)[0]
+    assert re.search(f"^write .*{says}", row["change"])
+    loaded_with(tmp_path, row["change"], **sections)
+
+
+def test_more_processes_than_rows_need_more_rows_a_step(tmp_path):
+    change = planned_as(tmp_path, train="lora_r: 0", processes=1, batch=4, gpu_gb=40)[0]["change"]
+    assert change.startswith("it needs 8 GPUs of 40 GB: machine: {processes: 8, ")
+    assert change.endswith(", train: {batch: 8}")
+
+
+def test_weights_in_four_bits_are_not_sharded(tmp_path):
+    (tmp_path / "mine.yaml").write_text("extends: qwen3vl_32b\nmachine: {gpu_gb: 8}")
+    rows = memory.plan(load_study(tmp_path / "mine.yaml").runs[1])
+    assert not [row["setting"] for row in rows if "zero 3" in row["setting"]]
+    assert {row["stage"]: row["change"] for row in rows if row["change"]} == {
+        "train 1, sft": "no number of GPUs of 8 GB is enough; take a larger card, a smaller model, or shorten"
+        " train.max_length",
+        "evaluate": "the model itself does not fit; take a larger card or a smaller model",
+    }
+
+
+def test_an_untrained_model_is_planned_for_with_its_pictures(tmp_path):
+    run = load_study("idefics3_8b").runs[0]
+    assert run.variant == "untrained"
+    (row,) = memory.plan(run)
+    assert row["tokens"] > 4 * row["picture_tokens"] == 4 * 2912
+    assert "raise train.max_length" not in memory.table([row])
+
+
+def test_processes_of_every_host_share_the_work(tmp_path):
+    (tmp_path / "hosts").write_text("near1 slots=8\nnear2 slots=8\n")
+    of = f"hostfile: {tmp_path / 'hosts'}"
+    assert {row["processes"] for row in planned_as(tmp_path, of, processes=0)} == {16}
+    with pytest.raises(UserError, match="do not divide into machine.hostfile: 16"):
+        planned_as(tmp_path, of, processes=0, batch=24)
 
 
 def test_a_model_of_unknown_size_says_where_to_put_it(tmp_path):
