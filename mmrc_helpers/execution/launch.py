@@ -21,6 +21,7 @@ from mmrc_helpers.execution.worker import done_mark, heartbeat_file
 from mmrc_helpers.store import disk, files, locks
 
 POLL_SECONDS = 0.1
+CACHED = 60  # seconds for which file systems that hosts share may show an older time of a file
 TAIL_LINES = 30
 LINE = 72  # columns of a progress line, so that a shorter one covers a longer one
 
@@ -129,24 +130,49 @@ def _clear(folder: Path) -> None:
 
 def _watch(process: subprocess.Popen, folder: Path, machine: Mapping, relay: Iterator[None]) -> str:
     """Waits until all ranks are done, the launcher has ended or a rank is silent too long; returns which."""
-    began, ranks, patience = time.monotonic(), count_ranks(machine), machine["heartbeat_seconds"]
+    ranks, patience = count_ranks(machine), machine["heartbeat_seconds"]
+    elsewhere = bool(machine["hostfile"])
+    silence = _changes(folder) if elsewhere else _times(folder)
     while process.poll() is None:
         next(relay)
         if _all_done(folder, ranks):
             return "it is done"
-        # Other hosts' clocks say nothing here, so with a hostfile only an end is noticed, not a silence.
-        for number in range(0 if machine["hostfile"] else ranks):
-            silence = time.monotonic() - max(began, _last_beat(folder, number))
-            if silence > patience and not done_mark(folder, number).exists():
-                _dump_stacks(folder)
-                return f"rank {number} of {ranks} was silent for {patience} s; its stack is in the log"
+        for number in range(ranks):
+            lasting = silence(number) > patience + (CACHED if elsewhere else 0)
+            if lasting and not done_mark(folder, number).exists():
+                if not elsewhere:  # process ids of other hosts are somebody else's here
+                    _dump_stacks(folder)
+                shown = "" if elsewhere else "; its stack is in the log"
+                return f"rank {number} of {ranks} was silent for {patience} s{shown}"
         time.sleep(POLL_SECONDS)
     killed = " (killed; out of memory?)" if process.returncode in (137, 247) else ""
     return f"it ended unfinished, with exit status {process.returncode}{killed}"
 
 
+def _times(folder: Path) -> Callable[[int], float]:
+    """Seconds since a rank's last sign of life: its heartbeat's time, on this host's monotonic clock."""
+    began = time.monotonic()
+    return lambda number: time.monotonic() - max(began, _last_beat(folder, number))
+
+
+def _changes(folder: Path) -> Callable[[int], float]:
+    """The same for ranks of several hosts, whose clocks say nothing here: since its heartbeat's time was seen
+    to change."""
+    began, seen = time.monotonic(), {}
+
+    def silence(number: int) -> float:
+        now, beat = time.monotonic(), _last_beat(folder, number)
+        before, since = seen.setdefault(number, (beat, began))
+        if beat != before:
+            since = now
+            seen[number] = beat, now
+        return now - since
+
+    return silence
+
+
 def _last_beat(folder: Path, number: int) -> float:
-    """When the rank last gave a sign of life, on the monotonic clock; 0 if never."""
+    """The time of a rank's heartbeat, of its host's monotonic clock; 0 before the first."""
     path = heartbeat_file(folder, number)
     return path.stat().st_mtime if path.exists() else 0.0
 

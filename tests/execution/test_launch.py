@@ -8,12 +8,13 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tiny import is_alive
 
 from mmrc_helpers.errors import UserError
-from mmrc_helpers.execution import guard
+from mmrc_helpers.execution import guard, launch
 from mmrc_helpers.execution.launch import StageFailed, run_module
 from mmrc_helpers.execution.machine import cores
 from mmrc_helpers.store import files
@@ -143,12 +144,18 @@ def test_the_environment_of_a_machine_reaches_the_ranks(folder):
     assert (folder / "0-of-1").read_text() == "INFO 3"
 
 
-def test_a_hostfile_goes_through_the_deepspeed_runner(folder, tmp_path, monkeypatch):
-    (tmp_path / "ssh").write_text("#!/bin/sh\necho 127.0.0.1\n")  # the runner asks each host for its address
+@pytest.fixture
+def hosts(tmp_path, monkeypatch) -> str:
+    """A hostfile of this host with two processes, which the runner asks for its address by ssh."""
+    (tmp_path / "ssh").write_text("#!/bin/sh\necho 127.0.0.1\n")
     (tmp_path / "ssh").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     (tmp_path / "hosts").write_text("localhost slots=2\n")
-    run(folder, "deepspeed", {"hostfile": str(tmp_path / "hosts")}, show=["HF_HUB_OFFLINE"])
+    return str(tmp_path / "hosts")
+
+
+def test_a_hostfile_goes_through_the_deepspeed_runner(folder, tmp_path, hosts):
+    run(folder, "deepspeed", {"hostfile": hosts}, show=["HF_HUB_OFFLINE"])
     assert (folder / "1-of-2").read_text() == "1"
     with pytest.raises(UserError, match="machine.hostfile: .*nowhere does not exist"):
         run(folder, "deepspeed", {"hostfile": str(tmp_path / "nowhere")})
@@ -186,6 +193,38 @@ def test_a_hung_rank_is_found_by_its_silence_and_its_stack_is_shown(folder):
         run(folder, "torchrun", {"heartbeat_seconds": 10}, hang=1, steps=4, pause=0.5)
     pids = [int((folder / f"pid-{rank}").read_text()) for rank in range(2)]
     assert alive(pids) == []
+
+
+def test_silence_on_other_hosts_is_told_by_what_changes_and_not_by_their_clocks(tmp_path, monkeypatch):
+    clock = SimpleNamespace(now=100.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr(launch, "time", clock)
+    silence, beat = launch._changes(tmp_path), tmp_path / "heartbeat-1"
+    for now, time_there, expected in (
+        (110, None, 10),  # it has not started
+        (120, 5_000_000, 0),  # its clock is far ahead of ours
+        (150, 5_000_000, 30),
+        (160, 7, 0),  # or it was started again and counts from 0
+        (200, 7, 40),
+    ):
+        clock.now = now
+        if time_there is not None:
+            beat.touch()
+            os.utime(beat, (time_there, time_there))
+        assert silence(1) == expected
+
+
+@pytest.mark.slow
+def test_a_hung_rank_of_a_hostfile_is_found_whatever_its_hosts_clock_says(folder, hosts, monkeypatch):
+    """A sign of life is that a heartbeat's time changes; no process of another host is signalled here."""
+    monkeypatch.setattr(launch, "CACHED", 0)
+    told = []
+    monkeypatch.setattr(launch, "_dump_stacks", told.append)
+    ahead = SimpleNamespace(**{**vars(time), "monotonic": lambda: time.monotonic() + 1e6})
+    monkeypatch.setattr(launch, "time", ahead)
+    with pytest.raises(StageFailed, match="rank 1 of 2 was silent for 15 s"):
+        run(folder, "deepspeed", {"hostfile": hosts, "heartbeat_seconds": 15}, hang=1, steps=60, pause=0.5)
+    assert told == [] and (folder / "done.json").exists()  # and nobody who worked for 30 s was taken for hung
+    assert alive([int((folder / f"pid-{rank}").read_text()) for rank in range(2)]) == []
 
 
 MARKS = {
