@@ -2,10 +2,12 @@
 is said before any work, because DeepSpeed would say it after the data are made."""
 
 import re
+import shlex
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from mmrc_helpers.errors import UserError, listed
@@ -14,6 +16,7 @@ from mmrc_helpers.store import files
 LINE = re.compile(r"(\S+)\s+slots=(\d+)(?:\s+#.*)?")
 SHAPE = "its lines are `HOST slots=GPUS`"
 HERE = ("localhost", "127.0.0.1", "::1")
+UNREACHED = 255  # ssh's own exit status
 REACHED = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10")
 
 
@@ -62,6 +65,8 @@ def problems(machine: Mapping, gpus: int | None) -> Iterator[str]:
     except UserError as error:
         yield str(error)
         return
+    if len(here := [host for host in found if _is_here(host)]) > 1:
+        yield f"machine.hostfile: {listed(here)} are all this host; write one of them, with all its GPUs"
     for host, slots in found.items():
         if _is_here(host) and gpus is not None and slots > gpus:
             yield f"machine.hostfile: {host} has slots={slots}, but there are {gpus} visible GPUs here"
@@ -71,12 +76,32 @@ def problems(machine: Mapping, gpus: int | None) -> Iterator[str]:
             f"machine.hostfile: DeepSpeed reaches hosts by {listed(lacking)}, which is not here; install it"
             + ('; for this host alone write hostfile: "" and processes' if len(found) == 1 else "")
         )
-    elif away := [host for host in found if subprocess.run(
-            [*REACHED, host, "true"], stdin=subprocess.DEVNULL, capture_output=True).returncode]:  # fmt: skip
+        return
+    yield from _unreached(found)
+
+
+def _unreached(hosts: Iterable[str]) -> Iterator[str]:
+    """Hosts that do not answer, or do not have what processes are started with."""
+    wanted = {sys.executable: "-x", str(files.REPOSITORY): "-d", str(_artifacts()): "-d"}
+    look = " && ".join(f"test {kind} {shlex.quote(place)}" for place, kind in wanted.items())
+    said = {host: subprocess.run([*REACHED, host, look], stdin=subprocess.DEVNULL, capture_output=True)
+            .returncode for host in hosts}  # fmt: skip
+    if away := [host for host, status in said.items() if status == UNREACHED]:
         yield (
             f"machine.hostfile: no answer by ssh without a password from {listed(away)}; try `ssh HOST "
             "hostname`, and set up keys, or leave the host out"
         )
+    if other := [host for host, status in said.items() if status not in (0, UNREACHED)]:
+        yield (
+            f"machine.hostfile: {listed(other)} has not all of {listed(wanted)}; hosts need the same "
+            "environment and a file system that they share, at the same paths"
+        )
+
+
+def _artifacts() -> Path:
+    """The artifacts folder, or what is there of it."""
+    root = files.artifacts_root().absolute()
+    return next(place for place in (root, *root.parents) if place.is_dir())
 
 
 def _is_here(host: str) -> bool:

@@ -2,16 +2,19 @@
 
 import os
 import re
+import sys
 
 import pytest
 
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.execution import hosts, machine
+from mmrc_helpers.store import files
 from mmrc_helpers.study import preflight
 from mmrc_helpers.study.runs import load_study
 
 SECTION = {"launcher": "deepspeed", "accelerator": "cpu"}
 SHAPE = "its lines are `HOST slots=GPUS`"
+SSH = 'case "$*" in *near*) exit 0;; *bare*) exit 1;; *) exit 255;; esac'
 
 
 def written(folder, text: str | bytes) -> dict:
@@ -23,9 +26,9 @@ def written(folder, text: str | bytes) -> dict:
 
 @pytest.fixture
 def reached(tmp_path, monkeypatch):
-    """A machine whose ssh reaches hosts called near…, and which has pdsh."""
+    """A machine whose ssh reaches hosts called near…, and bare ones without our files, and which has pdsh."""
     (tmp_path / "bin").mkdir()
-    for name, script in (("ssh", 'case "$*" in *near*) exit 0;; *) exit 255;; esac'), ("pdsh", "exit 0")):
+    for name, script in (("ssh", SSH), ("pdsh", "exit 0")):
         (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
         (tmp_path / "bin" / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}/bin")
@@ -89,6 +92,18 @@ HOSTS = {
         "deepspeed",
         None,
         "no answer by ssh without a password from far; try `ssh HOST hostname`",
+    ),
+    "a host without the environment": (
+        "near1 slots=2\nbare slots=2\n",
+        "deepspeed",
+        None,
+        f"bare has not all of {sys.executable}, {files.REPOSITORY}, ",
+    ),
+    "this host under two names": (
+        "localhost slots=2\n127.0.0.1 slots=2\n",
+        "deepspeed",
+        None,
+        "localhost, 127.0.0.1 are all this host; write one of them, with all its GPUs",
     ),
 }
 
