@@ -87,6 +87,8 @@ def _painter_problems(runs: Sequence[Run]) -> list[str]:
 def _loading_problems(asked: Mapping, phases: Sequence[Mapping]) -> list[str]:
     """What a process says that loads all of a model but its weights, in a folder that goes."""
     machine = for_stage("data", asked["machine"])  # one plain process
+    if machine["cluster"] == "slurm":  # whose GPUs are the job's; nothing is loaded onto one here
+        machine["accelerator"] = "cpu"
     with tempfile.TemporaryDirectory(prefix="mmrc-look-") as place:
         recipe = {"params": {"model": asked["model"], "phases": phases}, "machine": machine}
         files.write_json(Path(place) / "recipe.json", recipe)

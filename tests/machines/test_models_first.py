@@ -115,6 +115,17 @@ def test_what_only_loading_shows_is_said_before_any_work(place, capfd, harm, say
 
 
 @pytest.mark.slow
+def test_a_login_node_without_a_gpu_looks_at_the_model_of_jobs_that_have_some(place):
+    path = Path(study(place))
+    text = path.read_text().replace("machine: {", "machine: {cluster: slurm, accelerator: cuda, ")
+    path.write_text(text)
+    preflight.check(load_study(path).runs)
+    (place / "models" / "whole" / "chat_template.jinja").write_text("{% if %}")
+    with pytest.raises(UserError, match="its chat template does"):
+        preflight.check(load_study(path).runs)
+
+
+@pytest.mark.slow
 def test_adapters_that_find_no_layer_are_said_before_any_work(place, capfd):
     path = Path(study(place))
     path.write_text(path.read_text() + "train: {lora_r: 4, lora_targets: [q_proj, qkv]}\n")
