@@ -4,6 +4,7 @@ Needs no torch.
 """
 
 import json
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -42,6 +43,11 @@ def problems(model: Mapping, machine: Mapping) -> list[str]:
     for tokenizer in ("tokenizer.json", "tokenizer_config.json"):
         if (folder / tokenizer).is_file():
             _json(folder / tokenizer, pointers, found)
+    if config and (folder / "adapter_config.json").is_file():  # which transformers loads unasked
+        found.append(
+            f"model.name: {show(folder)} holds an adapter beside its weights (adapter_config.json); move the "
+            "adapter's files out, or merge it first"
+        )
     if "vision_config" in config and not list(folder.glob("*processor_config.json")):
         found.append(f"model.name: {show(folder)} holds no processor (preprocessor_config.json); {WHOLE}")
     return found
@@ -74,7 +80,15 @@ def _other_kind(name: str, folder: Path) -> str:
     if snapshots := sorted(path.name for path in folder.glob("snapshots/*") if path.is_dir()):
         place = folder / "snapshots"
         return f"is the hub's cache; write machine.models_folder: {place} and model.name: {snapshots[-1]}"
+    if inner := sorted(path.parent.name for path in folder.glob("*/config.json")):
+        fix = f"write model.name: {name}/{inner[-1]}" if "/" not in name else "move its files one folder up"
+        return f"holds its files in {listed(inner)} below it; {fix}"
     return ""
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two names have the same letters and digits."""
+    return re.sub(r"\W|_", "", one).casefold() == re.sub(r"\W|_", "", other).casefold()
 
 
 def _unfit(config) -> Iterator[str]:
@@ -103,6 +117,8 @@ def _absent(name: str, folder: Path) -> str:
     if owner and (folder.parent.parent / own).is_dir():
         return f"model.name: {name} is the hub's id; the folder is there, so write model.name: {own}"
     where = folder.parent.parent / own if owner else folder
+    if same := [path.name for path in where.parent.glob("*") if path.is_dir() and _alike(path.name, own)]:
+        return f"model.name: no model at {folder}; its folder is there as {same[0]}, so write that"
     hub = name if owner else f"OWNER/{name}"
     return (
         f"model.name: no model at {folder}. Download it where there is network, for example with "
@@ -139,6 +155,8 @@ def _weights(folder: Path, pointers: list[str]) -> Iterator[str]:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             yield f"{show(index)} is damaged ({error}); download it again"
             return
+        if not shards:
+            yield f"{show(index)} names no weights; download it again"
         for shard in shards:
             if not isinstance(shard, str) or Path(shard).name != shard:
                 yield f"{show(index)} names {shard}, which is no file of the folder; download it again"

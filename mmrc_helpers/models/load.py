@@ -59,7 +59,8 @@ def downloaded(model: Mapping, machine: Mapping) -> Path:
     that is wrong with it and says what to do."""
     folder = model_folder.where(model, machine)
     raise_all(model_folder.problems(model, machine))
-    raise_all(_token_problems(folder, load_processor(folder, model)))
+    processor = load_processor(folder, model)
+    raise_all([*_token_problems(folder, processor), *_patch_problems(folder, processor)])
     return folder
 
 
@@ -79,6 +80,19 @@ def _token_problems(folder: Path, processor) -> Iterator[str]:
             f"model.name: {show(folder)}: config.json has image_token_id {told}, but the processor "
             f"{image_id_of(processor)}; take both from one version of the model"
         )
+
+
+def _patch_problems(folder: Path, processor) -> Iterator[str]:
+    """Where the processor cuts pictures into other patches than the vision part reads."""
+    vision = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("vision_config") or {}
+    cut = getattr(processor, "image_processor", None)
+    for name, read in (("patch_size", "patch_size"), ("merge_size", "spatial_merge_size")):
+        made = getattr(cut, name, getattr(processor, name, None))
+        if made and read in vision and made != vision[read]:
+            yield (
+                f"model.name: {show(folder)}: its processor has {name} {made}, but config.json's "
+                f"vision_config {read} {vision[read]}; take both from one version of the model"
+            )
 
 
 def check_whole(folder: Path, model: Mapping):

@@ -86,6 +86,13 @@ def as_cache(models):
         path.rename(place / path.name)
 
 
+def one_folder_down(models):
+    """As some archives unpack."""
+    (models / "tiny").rename(models / "inner")
+    (models / "tiny").mkdir()
+    (models / "inner").rename(models / "tiny" / "tiny-v2")
+
+
 def more_tokens(models):
     """Somebody added words to the tokenizer."""
     tokenizer = hf.AutoTokenizer.from_pretrained(models / "tiny")
@@ -143,6 +150,14 @@ BREAKS = {
     "no weights": (lambda m: shard_of(m, 0).write_bytes(b"<html>not found"), "is no file of weights"),
     "no index": (without_index, "but no model.safetensors.index.json"),
     "index of another": (renamed, "lacks 1 weights of the index, first model.ghost.weight"),
+    "an index of nothing": (
+        lambda m: (m / "tiny" / "model.safetensors.index.json").write_text('{"weight_map": {}}'),
+        "index.json names no weights; download it again",
+    ),
+    "an adapter beside the weights": (
+        lambda m: (m / "tiny" / "adapter_config.json").write_text("{}"),
+        "holds an adapter beside its weights .*; move the adapter's files out, or merge it first",
+    ),
     "pickled": (pickled, "only pickled weights"),
     "empty": (emptied, "holds no \\*.safetensors weights"),
     "lfs shard": (lambda m: shard_of(m, 0).write_bytes(POINTER), "pointers of git-lfs in place of model-0"),
@@ -165,6 +180,10 @@ BREAKS = {
     "the hub's cache": (
         as_cache,
         "is the hub's cache; write machine.models_folder: .*/snapshots and model.name: 4d7a",
+    ),
+    "one folder further down": (
+        one_folder_down,
+        "holds its files in tiny-v2 below it; write model.name: tiny/tiny-v2",
     ),
     "GGUF alone": (
         lambda m: (emptied(m), (m / "tiny" / "tiny-q4.gguf").write_bytes(b"GGUF")),
@@ -240,6 +259,8 @@ def test_a_name_without_a_folder_says_what_to_write(models, monkeypatch):
         load.downloaded(*asked(models, "Qwen/big"))
     with pytest.raises(UserError, match="Qwen/tiny is the hub's id; the folder is there, so write .*: tiny"):
         load.downloaded(*asked(models, "Qwen/tiny"))
+    with pytest.raises(UserError, match="its folder is there as tiny, so write that"):
+        load.downloaded(*asked(models, "Ti-Ny"))
     with pytest.raises(UserError, match="model.name: is empty"):
         load.downloaded(*asked(models, ""))
     (models / "Qwen").mkdir()
@@ -260,6 +281,18 @@ def test_a_family_that_is_not_known_is_refused_before_any_work(named_toy, models
     other.save_pretrained(models / "tiny")
     with pytest.raises(UserError, match="BlipProcessor is not a family known here; known are Qwen2.5-VL"):
         load.downloaded(*asked(models))
+
+
+@pytest.mark.parametrize("name", ["patch_size", "merge_size"])
+def test_other_patches_than_the_model_reads_are_refused(named_toy, tmp_path, name):
+    shutil.copytree(named_toy("qwen3_vl").folder, tmp_path / "tiny")
+    assert load.downloaded(*asked(tmp_path)) == tmp_path / "tiny"
+    path = tmp_path / "tiny" / "processor_config.json"
+    content = json.loads(path.read_text())
+    content["image_processor"][name] *= 2
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=f"its processor has {name} .*, but config.json's vision_config .*"):
+        load.downloaded(*asked(tmp_path))
 
 
 def test_one_file_of_weights_needs_no_index(named_toy):
