@@ -298,6 +298,22 @@ BROKEN = {
         {},
         ["row 5: https://a.org/b.png is no file; save"],
     ),
+    "a picture on Windows": (
+        lambda: write(change(3, image="pictures\\b.png")),
+        {},
+        ["row 5: pictures\\b.png is not there; write / in place of \\"],
+    ),
+    "a folder for a picture": (
+        lambda: (Path("b").mkdir(), write(change(3, image="b"))),
+        {},
+        ["row 5: b is a folder; write a row for each picture in it"],
+    ),
+    "a text for a picture": (lambda: write(change(3, image="b" * 300)), {}, ["bbb is not there; paths are"]),
+    "the home of nobody": (
+        lambda: write(change(3, image="~nobody-here/b.png")),
+        {},
+        ["row 5: ~nobody-here/b.png is not there; paths are relative to the table"],
+    ),
     "no name": (lambda: write(change(4, name=" ")), {}, ["row 6: name is missing"]),
     "a name like a sentence": (
         lambda: write(change(1, name="Dr. No.")),
@@ -362,6 +378,18 @@ BROKEN = {
         {},
         ["share the descriptor 'the rose'"],
     ),
+    "accents written in two ways": (
+        lambda: write(
+            [*rows(), {"image": picture("x.png", (9, 99)), "name": "E\u0301toile d'or", "colour": "red"}]
+        ),
+        {},
+        ["one name in several spellings? Étoile d'or, E\u0301toile d'or"],
+    ),
+    "two columns of names": (
+        lambda: text("people.csv", b"image,name,name\na.png,Ann,Bob\n"),
+        {},
+        ["people.csv: several columns are called name; give each a name of its own"],
+    ),
     "spellings": (
         lambda: write(
             [*rows(), {"image": picture("x.png", (9, 99)), "name": "rosa Canina", "colour": "red"}]
@@ -397,6 +425,8 @@ BROKEN = {
 def test_what_is_wrong_is_one_clear_message(case):
     written, changes, said = BROKEN[case]
     written()
+    if Path(facts(**changes)["path"] or "none").suffix in (".csv", ".jsonl") and case != "no file":
+        WORLD.files(facts(**changes))  # asked for with every key, before anything is looked at
     told = message(**changes)
     assert all(words in told for words in said), told
 
@@ -407,6 +437,10 @@ WRONG = {
         "people.path: is read with people.pictures: folder only",
     ),
     "noun": ({"noun": "The Plant"}, "people.noun: 'The Plant' is no noun such as person, plant or landmark"),
+    "the name as an attribute": (
+        {"attributes": ["colour", "name"]},
+        "people.attributes: name has a meaning of its own; name columns of other looks",
+    ),
     "passers-by": ({"passers_by": 3}, "people.passers_by: a table has no nameless people; set it to 0"),
     "no file": ({"path": "none.csv"}, "people.path: none.csv is not there; write the path of a file"),
     "painted larger": (

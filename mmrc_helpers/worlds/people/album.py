@@ -1,6 +1,8 @@
 """A user's table of pictures and names, read row by row: what it says of each name, and all that is wrong
 with it, with row numbers."""
 
+import contextlib
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -45,14 +47,29 @@ def files_of(facts: Mapping) -> list[Path]:
     named = dict.fromkeys(
         path for file in found for path in _named_in(file, (file.stat().st_mtime_ns, file.stat().st_size))
     )
-    return [*found, *(path for path in named if path.is_file())]
+    return [*found, *(path for path in named if not _why_not(path))]
 
 
 @lru_cache(maxsize=64)  # asked for with every stage of every run
 def _named_in(file: Path, state: tuple[int, int]) -> tuple[Path, ...]:
     """The paths that the rows of a table name, in this state of it."""
     named = (next((row.get(c) for c in SHOWN if row.get(c)), None) for row in read_table(file, None).rows)
-    return tuple(file.parent / Path(name).expanduser() for name in named if isinstance(name, str))
+    return tuple(_meant(file, name) for name in named if isinstance(name, str))
+
+
+def _meant(table: Path, path: str) -> Path:
+    """The file that a path in a table means; as it is written where it names the home of nobody."""
+    try:
+        return table.parent / Path(path).expanduser()
+    except RuntimeError:
+        return table.parent / path
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # of a path that no file can have
+        return False
 
 
 def read(facts: Mapping) -> tuple[list[Entry], list[str], list[str]]:
@@ -140,11 +157,22 @@ def _picture(row: Row) -> Seen | None:
         if "://" in path:
             row.blame(f"{path} is no file; save the picture and write its path")
             return None
-        file = row.table.path.parent / Path(path).expanduser()
-        if not file.is_file():
-            row.blame(f"{path} is not there; paths are relative to the table")
+        if why_not := _why_not(file := _meant(row.table.path, path)):
+            row.blame(f"{path:.200} {why_not}")
             return None
         seen = seen_at(file, inspect)
     if seen.problem:
         row.blame(f"{path} {seen.problem}")
     return seen
+
+
+def _why_not(file: Path) -> str:
+    """Why a picture cannot be read from this path, and what to do; empty where it can."""
+    if _is_file(file):
+        return "" if os.access(file, os.R_OK) else "may not be read by you; change its permissions"
+    if "\\" in file.name:
+        return "is not there; write / in place of \\"
+    with contextlib.suppress(OSError):
+        if file.is_dir():
+            return "is a folder; write a row for each picture in it"
+    return "is not there; paths are relative to the table"

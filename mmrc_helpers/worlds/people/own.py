@@ -3,6 +3,7 @@ to be asked about. All that is wrong is said at once, before anything is made of
 
 import hashlib
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -75,7 +76,7 @@ def _between(entries: Sequence[Entry], facts: Mapping) -> Iterator[str]:
     """What is wrong between people: names alike, descriptors missing or shared, populations half said."""
     spelt = defaultdict(list)
     for entry in entries:
-        spelt[re.sub(r"\W", "", entry.name).casefold()].append(entry.name)
+        spelt[re.sub(r"\W", "", unicodedata.normalize("NFC", entry.name)).casefold()].append(entry.name)
     for names in spelt.values():
         if len(names) > 1:
             yield f"people.path: one name in several spellings? {listed(names)}"

@@ -5,7 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from mmrc_helpers.errors import UserError
+from mmrc_helpers.errors import UserError, listed
 from mmrc_helpers.tasks.example import Example
 from mmrc_helpers.worlds import Data
 from mmrc_helpers.worlds.people import album, painted
@@ -76,6 +76,8 @@ def _of_pictures(facts: Mapping) -> Iterator[str]:
             yield str(error)
         if not NOUN.fullmatch(facts["noun"]):
             yield f"people.noun: {facts['noun']!r} is no noun such as person, plant or landmark"
+        if taken := [name for name in facts["attributes"] if name in album.KNOWN]:
+            yield f"people.attributes: {listed(taken)} has a meaning of its own; name columns of other looks"
         if facts["passers_by"]:
             yield "people.passers_by: a table has no nameless people; set it to 0"
         return

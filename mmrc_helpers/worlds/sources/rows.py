@@ -154,6 +154,9 @@ def _read_csv(table: Table, look: Look | None, wanted: Sequence[str]) -> None:
         table.problems[0].append(f"no CSV table ({error}); save it again")
         return
     names = [name.strip() for name in header]
+    if twice := sorted({name for name in names if name and names.count(name) > 1}):
+        table.problems[0].append(f"several columns are called {listed(twice)}; give each a name of its own")
+        return
     for number, fields in enumerate(rows, 2):
         if len(fields) == len(names):
             values = {name: value for name, value in zip(names, fields, strict=True) if value.strip()}
