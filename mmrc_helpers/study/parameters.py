@@ -179,9 +179,10 @@ class Merge:
             finite = not isinstance(item, float) or math.isfinite(item)
             if not isinstance(key, str) or not isinstance(item, str | int | float) or not finite:
                 self._problem(f"{name}.{key}", f"expected text or a number under a text name; got {item!r}")
-            elif re.search("^$|[=\0]", key) or "\0" in str(item):
+            elif re.search(r"^$|[=\0\s]", key) or re.search(r"[\0\n]", str(item)):
                 self._problem(
-                    f"{name}.{key!r}", "is no name or value of a variable; leave out = and what is hidden"
+                    f"{name}.{key!r}",
+                    "is no name or value of a variable; leave out =, spaces and what is hidden",
                 )
             elif SECRET.search(key) or PASSWORD_IN_URL.search(str(item)):
                 self._problem(

@@ -24,6 +24,7 @@ NOTEBOOKS = files.REPOSITORY / "notebooks"
 TEXTS = ("question", "expected", "cost")
 NOT_A_SECTION = (*TEXTS, "extends", "variants", "seeds")
 STUDY_WIDE = (*NOT_A_SECTION, "report", "data")  # one for all runs, so a variant may not change them
+BY_LAUNCHERS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 ADAPTER = ("lora_r", "lora_alpha", "lora_targets", "lora_parts")  # what makes the shape of an adapter
 
 
@@ -270,7 +271,9 @@ def _wrong_together(params: Mapping) -> Iterator[str]:
         )
     if machine["fsdp"] and machine["zero"] != "none":
         yield f"machine.fsdp: takes the place of machine.zero: {machine['zero']}; write zero: none"
-    if machine["fsdp"] and machine["processes"] < 2:
+    if taken := sorted(set(BY_LAUNCHERS) & set(machine["environment"])):
+        yield f"machine.environment: {listed(taken)} is set by the launcher; leave it out"
+    if machine["fsdp"] and machine["processes"] < 2 and not machine["hostfile"]:
         yield "machine.fsdp: shards over processes; say how many in machine.processes, or write fsdp: false"
     if machine["fsdp"] and params["model"]["quantize"] != "none":
         yield "machine.fsdp: cannot shard weights in 4 bit; write fsdp: false or model.quantize: none"

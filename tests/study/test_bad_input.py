@@ -146,6 +146,18 @@ STUDIES = {
         "machine: {environment: {A: {B: 1}}}",
         "machine.environment.A: expected text or a",
     ),
+    "environment of a launcher": (
+        "machine: {environment: {WORLD_SIZE: 4, NCCL_DEBUG: INFO}}",
+        "machine.environment: WORLD_SIZE is set by the launcher; leave it out",
+    ),
+    "environment with a space": (
+        "machine: {environment: {'NCCL DEBUG': INFO}}",
+        "machine.environment.'NCCL DEBUG': is no name or value of a variable",
+    ),
+    "environment of two lines": (
+        'machine: {environment: {NCCL_DEBUG: "INFO\\nRANK=3"}}',
+        "machine.environment.'NCCL_DEBUG': is no name or value of a variable",
+    ),
     "question as a number": ("question: 3", "question: expected text"),
     "every weight of a model in 4 bit": (
         "model: {quantize: nf4}\ntrain: {lora_r: 0}",
