@@ -195,6 +195,32 @@ def test_a_hung_rank_is_found_by_its_silence_and_its_stack_is_shown(folder):
     assert alive(pids) == []
 
 
+PDSH = """#!/bin/bash
+# Runs the command for every host here, each in an environment of its own as by ssh; %n: the host's number.
+while [ $# -gt 0 ]; do
+    case "$1" in -w) hosts="$2"; shift 2;; -f|-l) shift 2;; -*) shift;; *) break;; esac
+done
+number=0 status=0 command="$*"
+for host in ${hosts//,/ }; do
+    env -i HOME="$HOME" PATH=/usr/bin:/bin bash -c "${command//%n/$number}" & number=$((number + 1))
+done
+for job in $(jobs -p); do wait "$job" || status=$?; done
+exit $status
+"""
+
+
+def test_two_hosts_share_a_stage_and_get_what_the_machine_section_says(folder, tmp_path, hosts):
+    """DeepSpeed's own launcher for several hosts, with two names for this one behind a stand-in for pdsh."""
+    (tmp_path / "pdsh").write_text(PDSH)
+    (tmp_path / "pdsh").chmod(0o755)
+    Path(hosts).write_text("first slots=1\nsecond slots=1\n")
+    machine = {"hostfile": hosts, "processes": 0, "threads": 1, "environment": {"NCCL_DEBUG": "INFO"}}
+    done = run(folder, "deepspeed", machine, show=["NCCL_DEBUG", "HF_HUB_OFFLINE", "LOCAL_RANK"])
+    assert done["device"] == "cpu"
+    told = [(folder / f"{rank}-of-2").read_text() for rank in range(2)]
+    assert told == ["INFO 1 0", "INFO 1 0"]
+
+
 def test_silence_on_other_hosts_is_told_by_what_changes_and_not_by_their_clocks(tmp_path, monkeypatch):
     clock = SimpleNamespace(now=100.0, monotonic=lambda: clock.now)
     monkeypatch.setattr(launch, "time", clock)
