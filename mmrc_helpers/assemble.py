@@ -28,7 +28,7 @@ UNPACK = "or have `python -m mmrc_helpers.data unpack smollm2_135m` unpack it fr
 TOWER = {
     "image_size": (64, "pixels on the side to which pictures are brought"),
     "patch_size": (8, "pixels on the side of a patch"),
-    "joined": (2, "patches on a side that become one token"),
+    "joined": (4, "patches on a side that become one token"),
     "width": (192, "width of the tower"),
     "layers": (4, "its layers"),
     "heads": (4, "its attention heads"),

@@ -92,7 +92,7 @@ def verdict(evidence: Evidence) -> Verdict:
 
 def told_of(row) -> str:
     """A row of `contrasts` in words."""
-    change = f"{100 * row.difference:+.0f} [{100 * row.low:.0f}, {100 * row.high:.0f}]"
+    change = f"{100 * row.difference:+z.0f} [{100 * row.low:z.0f}, {100 * row.high:z.0f}]"
     p = "< 0.001" if row.p_holm < 0.001 else f"= {row.p_holm:.2g}"
     h = "" if np.isnan(row.h) else f", h = {row.h:.2f}"
     seeds = "" if row.seeds > 1 else ", one seed"
@@ -137,7 +137,7 @@ def _dropped(evidence: Evidence) -> pd.DataFrame:
 
 def shown(value: float, low: float, high: float, sign: str = "") -> str:
     """A share with its interval for a table, in percent."""
-    return f"{100 * value:{sign}.1f}\u00a0[{100 * low:.0f},\u00a0{100 * high:.0f}]"
+    return f"{100 * value:{sign}z.1f}\u00a0[{100 * low:z.0f},\u00a0{100 * high:z.0f}]"
 
 
 def plot_scores(evidence: Evidence) -> Figure:

@@ -205,4 +205,4 @@ def differing(of: Comparison) -> tuple[list[str], list[list[str]]]:
 
 
 def _share(value: float, low: float, high: float, sign: str = "") -> str:
-    return f"{100 * value:{sign}.0f} [{100 * low:{sign}.0f}, {100 * high:{sign}.0f}]"
+    return f"{100 * value:{sign}z.0f} [{100 * low:{sign}z.0f}, {100 * high:{sign}z.0f}]"

@@ -295,7 +295,7 @@ def points(gap: Estimate, sign: str = "") -> str:
     """17 points [10, 22]: a difference of shares with its 95 % interval; sign "+": always with one."""
     if np.isnan(gap.value):
         return percent(gap.value)
-    return f"{100 * gap.value:{sign}.0f} points [{100 * gap.low:.0f}, {100 * gap.high:.0f}]"
+    return f"{100 * gap.value:{sign}z.0f} points [{100 * gap.low:z.0f}, {100 * gap.high:z.0f}]"
 
 
 # --- the bootstrap -------------------------------------------------------------------

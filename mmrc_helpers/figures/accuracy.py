@@ -218,7 +218,7 @@ def gaps(table: pd.DataFrame, variants: Sequence[str]) -> Figure:
             for row, seeds in zip(rows, part["by_seed"], strict=True):
                 seeds = seeds if len(seeds) > 1 else ()
                 axes.plot(seeds, [row + 0.12] * len(seeds), "|", color="black", markersize=5)
-            told += [f"{r.variant}, {panel}, {name} {100 * r.gap:+.0f}" for r in part.itertuples()]
+            told += [f"{r.variant}, {panel}, {name} {100 * r.gap:+z.0f}" for r in part.itertuples()]
         axes.axvline(0, color="black", linestyle="--", linewidth=1)
         axes.set(yticks=range(len(variants)), ylim=(len(variants) - 0.5, -0.5), xlim=(-1.05, 1.05))
         axes.set_yticklabels(variants, fontsize=9)

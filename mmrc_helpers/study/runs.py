@@ -2,19 +2,17 @@
 defaults and schema at once: whatever a study says is merged strictly against them, so a misspelt name is an
 error before anything runs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 
 from mmrc_helpers.errors import UserError, check_known, check_name, listed, near_miss, raise_all, show
-from mmrc_helpers.execution.machine import micro_batch
-from mmrc_helpers.models import sizes
 from mmrc_helpers.store import crates, files
 from mmrc_helpers.store.keys import freeze
+from mmrc_helpers.study import fitting
 from mmrc_helpers.study.parameters import Known, Merge, read_known
 from mmrc_helpers.study.yaml_files import is_there, read_yaml
-from mmrc_helpers.training import METHODS, rows_of_a_step
+from mmrc_helpers.training import METHODS
 from mmrc_helpers.worlds import WORLDS
 from mmrc_helpers.worlds.sources.places import absolute
 
@@ -24,8 +22,6 @@ NOTEBOOKS = files.REPOSITORY / "notebooks"
 TEXTS = ("question", "expected", "cost")
 NOT_A_SECTION = (*TEXTS, "extends", "variants", "seeds")
 STUDY_WIDE = (*NOT_A_SECTION, "report", "data")  # one for all runs, so a variant may not change them
-BY_LAUNCHERS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-ADAPTER = ("lora_r", "lora_alpha", "lora_targets", "lora_parts")  # what makes the shape of an adapter
 
 
 @dataclass(frozen=True)
@@ -179,7 +175,7 @@ def _runs(path: Path, sections: Mapping, variants, seeds, known: Known) -> tuple
         params = merge.merged(sections, {k: v for k, v in overrides.items() if k != "seeds"})
         params = _spelled_out(params, merge)
         problems += merge.problems
-        for problem in () if merge.problems else dict.fromkeys(_wrong_together(params)):
+        for problem in () if merge.problems else dict.fromkeys(fitting.problems(params)):
             wrong_in.setdefault(problem, []).append(variant)
         report = freeze(sections["report"])
         runs += [Run(path.stem, variant, seed, freeze(params), path.parent, report) for seed in own_seeds]
@@ -243,85 +239,6 @@ def _check_report(report: Mapping, variants: Mapping, path: Path) -> None:
     for key in ("controls", "variants"):
         for name in report[key]:
             check_known(name, variants, f"{where}.{key}: variant")
-
-
-def _wrong_together(params: Mapping) -> Iterator[str]:
-    """What is wrong with parameters that must fit each other."""
-    machine, phases, world = params["machine"], params["phases"], params["world"]
-    yield from WORLDS[world["name"]].check(world["facts"], [phase["teach"] for phase in phases])
-    for name, further in params["also"].items():
-        yield from WORLDS[name].check(further["facts"], [])
-    if params["model"]["source"] == "scratch":
-        yield from sizes.problems(params["model"]["scratch"], world["facts"].get("image_size", 0))
-        if params["model"]["quantize"] != "none":
-            yield "model.quantize: a model made from scratch has no files to load in 4 bit; write none"
-    if params["model"]["quantize"] != "none" and not all(phase["lora_r"] for phase in phases):
-        yield "model.quantize: weights in 4 bit cannot be trained; give train.lora_r, such as 16, or no 4 bit"
-    if params["model"]["quantize"] != "none" and phases and machine["zero"] == "3":
-        yield "model.quantize: weights in 4 bit cannot be sharded by machine.zero 3; write zero: 2"
-    if machine["launcher"] == "python" and machine["processes"] > 1:
-        yield (
-            f"machine.launcher: python starts one process, but machine.processes is {machine['processes']}; "
-            "use deepspeed or torchrun"
-        )
-    if machine["launcher"] == "python" and machine["zero"] != "none":
-        yield (
-            f"machine.zero: {machine['zero']} shards over processes, but machine.launcher is python; "
-            "use deepspeed"
-        )
-    if machine["fsdp"] and machine["zero"] != "none":
-        yield f"machine.fsdp: takes the place of machine.zero: {machine['zero']}; write zero: none"
-    if taken := sorted(set(BY_LAUNCHERS) & set(machine["environment"])):
-        yield f"machine.environment: {listed(taken)} is set by the launcher; leave it out"
-    if machine["fsdp"] and machine["processes"] < 2 and not machine["hostfile"]:
-        yield "machine.fsdp: shards over processes; say how many in machine.processes, or write fsdp: false"
-    if machine["fsdp"] and params["model"]["quantize"] != "none":
-        yield "machine.fsdp: cannot shard weights in 4 bit; write fsdp: false or model.quantize: none"
-    if machine["offload"] and machine["zero"] not in ("2", "3"):
-        yield "machine.offload: moves what ZeRO 2 or 3 shards; write machine.zero: 2 or 3, or offload: false"
-    probes, keeps = params["dynamics"]["probes"], params["dynamics"]["snapshots"]
-    if probes and phases and machine["fsdp"]:
-        yield "dynamics.probes: under machine.fsdp no process has a whole adapter; write machine.zero: 2"
-    if probes and not keeps and phases and machine["zero"] == "3":
-        yield (
-            "dynamics.probes: under machine.zero 3 no process has the whole model to probe; set "
-            "dynamics.snapshots: true, which probes after training, or machine.zero: 2"
-        )
-    for phase in phases:
-        if machine["fsdp"] and phase["optimizer"] == "muon":
-            yield "train.optimizer: muon's states cannot be gathered under machine.fsdp; write adamw"
-        if machine["fsdp"] and not phase["lora_r"]:
-            # TRL (1.16) gathers the head's weights without averaging their gradient over the processes.
-            yield "train.lora_r: 0 trains every weight, which machine.fsdp gets wrong; write machine.zero: 3"
-        if probes and keeps and not phase["lora_r"]:
-            yield (
-                "dynamics.snapshots: keeps adapters, but train.lora_r 0 trains every weight; set "
-                "snapshots: false"
-            )
-        yield from METHODS[phase["method"]["name"]].check(phase, machine)
-        if phase["steps"] and phase["taught_tokens"]:
-            yield "train.steps, train.taught_tokens: give one of them, and 0 for the other"
-        if "learns" in phase and (phase["lora_r"] or phase["freeze_vision"]):
-            yield (
-                f"train.learns: {phase['learns']} trains whole weights that freeze_vision would keep; write "
-                "lora_r: 0 and freeze_vision: false"
-            )
-        if not machine["hostfile"]:  # with one, only the launcher knows how many processes there are
-            try:
-                micro_batch(rows_of_a_step(phase), machine["processes"], machine["micro_batch"])
-            except UserError as error:
-                yield str(error)
-    for number, (before, after) in enumerate(pairwise(phases), 2):
-        if before["lora_r"] and not after["lora_r"]:
-            yield (
-                f"phases: phase {number} trains every weight behind an adapter of phase {number - 1}, which "
-                "would be lost; give both lora_r, or 0 to both"
-            )
-        elif before["lora_r"] and [before[key] for key in ADAPTER] != [after[key] for key in ADAPTER]:
-            yield (
-                f"phases: phase {number} goes on with the adapter of phase {number - 1}, so "
-                f"{', '.join(ADAPTER)} must stay as they are"
-            )
 
 
 def _study_path(name_or_path: str | Path, folder: Path) -> Path:

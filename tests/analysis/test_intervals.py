@@ -113,6 +113,11 @@ def test_seeds_of_a_difference_are_compared_too():
     assert not intervals.difference(easy, of_seeds(0.5, people=80)).seeds_differ  # independent: not known
 
 
+def test_a_difference_that_rounds_to_nothing_has_no_sign():
+    assert intervals.points(intervals.Estimate(-0.002, -0.021, -0.001)) == "0 points [-2, 0]"
+    assert intervals.points(intervals.Estimate(-0.002, -0.021, 0.014), "+") == "+0 points [-2, 1]"
+
+
 def test_the_area_under_the_curve_counts_ties_as_half():
     def auc(scores, positive):
         return intervals.auc(scores, positive, range(len(scores))).value
