@@ -359,6 +359,7 @@ def test_a_text_says_what_lies_in_each_cell():
         ({"facts__picture": [50]}, "grids.picture"),
         ({"facts__rows": []}, "grids.rows"),
         ({"facts__views": []}, "grids.views"),
+        ({"facts__rows": [2, 12], "facts__columns": [3, 12]}, "grids.objects.hard: 5 objects"),
     ],
 )
 def test_sizes_that_cannot_be_made_are_named(changes, said):

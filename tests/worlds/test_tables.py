@@ -342,6 +342,18 @@ def test_sizes_that_cannot_be_made_are_named(changes, said):
     assert len(problems) == 1 and said in problems[0]
 
 
+def test_shapes_that_no_asked_path_has_are_told_before_anything_is_made():
+    def problems(**changes):
+        found = sections("tables", 3, **changes)
+        return list(WORLD.check_asked(found["facts"], found["ask"]))
+
+    (said,) = problems(ask__shapes=["compose"])
+    assert "evaluate.ask.shapes: compose, but simple paths are random, sine, spiral; name one" in said
+    assert not problems(ask__shapes=["compose"], ask__difficulties=["hard"])
+    assert not problems(ask__shapes=["spiral"])
+    assert problems(ask__shapes=["spiral"], facts__tasks=["consecutive"])
+
+
 def test_truth_holds_no_path():
     for table, examples in instances(10):
         assert set(truth(table)) == {"order", "products", "months", "values", "marked", "start"}

@@ -49,6 +49,13 @@ def pools(facts: Mapping) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(PRODUCTS if words else CAPITALS)[: facts["products"]], tuple(MONTHS if words else SMALL)
 
 
+def shapes_of(facts: Mapping, difficulty: str) -> list[str]:
+    """The shapes of path that a difficulty has."""
+    readout = [shape for shape, pieces in facts["readout"][difficulty].items() if pieces]
+    of = {"consecutive": ["consecutive"], "readout": readout}
+    return [shape for task in facts["tasks"] for shape in of[task]]
+
+
 def sample(facts: Mapping, seed: int, place: Place) -> Table:
     """The table at this place. Raises UserError if the sizes in facts allow none."""
     difficulty, split, index = place
