@@ -331,6 +331,7 @@ def test_pictures_differ_by_every_value_and_every_mark():
         ({"facts__tasks": []}, "tables.tasks"),
         ({"facts__views": ["text", "text"]}, "tables.views"),
         ({"facts__picture": []}, "tables.picture"),
+        ({"facts__picture": [120, 80]}, "tables.picture: 120 x 80 pixels cut off the words of 12 rows of 10"),
         (
             {"facts__readout__hard": {"random": [], "sine": [], "spiral": [], "compose": []}},
             "tables.readout.hard",

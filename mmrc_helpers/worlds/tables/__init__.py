@@ -12,9 +12,10 @@ from mmrc_helpers.errors import listed
 from mmrc_helpers.tasks.example import Example
 from mmrc_helpers.worlds import Data
 from mmrc_helpers.worlds.puzzles import asking, mixes, puzzle_world
-from mmrc_helpers.worlds.tables.drawing import draw
+from mmrc_helpers.worlds.puzzles.making import shows_pictures
+from mmrc_helpers.worlds.tables.drawing import cuts_words, draw
 from mmrc_helpers.worlds.tables.grading import grade, walk
-from mmrc_helpers.worlds.tables.instances import Table, content, pools, problems, shapes_of
+from mmrc_helpers.worlds.tables.instances import Table, content, largest, pools, problems, shapes_of
 from mmrc_helpers.worlds.tables.words import answer, blocks, views
 
 
@@ -91,6 +92,19 @@ def promises(data: Data) -> Iterator[tuple[str, int, int]]:
     yield "digits more or less frequent than a tenth", off, 0
 
 
+def checked(facts: Mapping) -> Iterator[str]:
+    """What cannot be made, else in which pictures words would be cut off."""
+    yield from (found := list(problems(facts)))
+    for task in facts["tasks"] if shows_pictures(facts) and not found else ():
+        rows, columns = largest(facts, task)
+        if cuts_words(facts, rows, columns):
+            width, height = facts["picture"]
+            yield (
+                f"tables.picture: {width} x {height} pixels cut off the words of {rows} rows of {columns}; "
+                "give more pixels, or labels: letters and numbers: digits"
+            )
+
+
 def words_of(facts: Mapping) -> tuple[str, ...]:
     """Every word that questions and answers can have."""
     products, months = pools(facts)
@@ -108,6 +122,6 @@ WORLD = puzzle_world(
     ask=ask,
     alternatives=alternatives,
     promises=promises,
-    check=problems,
+    check=checked,
     check_asked=asked_problems,
 )

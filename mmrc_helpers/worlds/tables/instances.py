@@ -135,7 +135,7 @@ def problems(facts: Mapping) -> Iterator[str]:
         yield from wrong
         if wrong or found:
             continue
-        rows, columns = (_most(sizes[name]) for name in ("rows", "columns"))
+        rows, columns = largest(facts, task)
         products, months = pools(facts)
         if rows > len(products):
             yield f"tables.{task}.rows: {rows} rows need as many names; tables.products gives {len(products)}"
@@ -144,6 +144,11 @@ def problems(facts: Mapping) -> Iterator[str]:
         width, height = facts["picture"]
         if width < 5 * (columns + 1) or height < 5 * (rows + 1):
             yield f"tables.picture: {width} x {height} pixels are too few for {rows} rows of {columns}"
+
+
+def largest(facts: Mapping, task: str) -> tuple[int, int]:
+    """Rows and columns of the largest table of a task."""
+    return _most(facts[task]["rows"]), _most(facts[task]["columns"])
 
 
 def _most(size: int | list[int]) -> int:
