@@ -111,6 +111,7 @@ from mmrc_helpers.worlds import (  # noqa: E402
     scenes,
     sums,
     tables,
+    tsv,
     vqa,
     vsr,
 )
@@ -126,5 +127,6 @@ WORLDS: dict[str, World] = {
     "vsr": vsr.WORLD,
     "cv_bench": cv_bench.WORLD,
     "vqa": vqa.WORLD,
+    "tsv": tsv.WORLD,
     "sums": sums.WORLD,
 }
