@@ -152,8 +152,7 @@ def _lacks(of: Found) -> Iterator[str]:
 
 
 def contrasts(evidence: Evidence, read: str) -> pd.DataFrame:
-    """The variant that is read against every other one that was taught, cell by cell of the HARD puzzles,
-    paired by instance."""
+    """The variant that is read against every other one, cell by cell of HARD puzzles, paired by instance."""
     rows = tables.asked(evidence)
     rows = rows[rows["difficulty"] == "hard"]
     pairs = [(read, name) for name in evidence.variants if name != read]
