@@ -109,8 +109,8 @@ def test_what_is_wrong_with_a_file_is_told_before_anything_is_made(rows, head, s
 
 def test_files_that_are_not_there_or_not_named_are_told():
     assert "no file is named" in "".join(WORLD.check({"simple": [], "medium": [], "hard": []}))
-    assert "tsv.hard: gone.tsv is not there" in "".join(
-        WORLD.check({"simple": [], "medium": [], "hard": ["gone.tsv"]})
+    assert "tsv.hard: own/gone.tsv is not there" in "".join(
+        WORLD.check({"simple": [], "medium": [], "hard": ["own/gone.tsv"]})
     )
 
 

@@ -158,7 +158,10 @@ def _rows(path: Path) -> list[dict[str, str]]:
     if "".join(header[:1]).startswith(POINTER):
         raise UserError(f"{show(Path(path))}: a pointer of git-lfs; fetch the file with `git lfs pull`")
     if missing := [column for column in COLUMNS if column not in header]:
-        raise UserError(f"{show(Path(path))}: the columns {listed(missing)} are missing")
+        raise UserError(
+            f"{show(Path(path))}: the columns {listed(missing)} are missing; the first line must name "
+            f"{listed(COLUMNS)}"
+        )
     raise_all(
         f"{show(Path(path))}, row {number}: {len(row)} fields, but {len(header)} columns"
         for number, row in enumerate(rows, 1)
