@@ -171,7 +171,7 @@ def _notes(evidence: Evidence, read: str) -> Iterator[tuple[str, str]]:
             yield f"reading and reasoning, {read}, {row.difficulty} {row.view}", said
     ends = alignment.ends(alignment.of_supervisions(evidence))
     for variant, runs in ends.groupby("variant", sort=False):
-        first, last = (" / ".join(f"{v:.2f}" for v in runs[f"transfer_{end}"]) for end in ("first", "last"))
+        first, last = (" / ".join(f"{v:z.2f}" for v in runs[f"transfer_{end}"]) for end in ("first", "last"))
         said = f"transfer {first} at the first probe, {last} at the last (by seed)"
         yield f"gradients of {variant} for HARD images", said
 
