@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmrc_helpers.analysis import FINDINGS, intervals, scores
+from mmrc_helpers.analysis import FINDINGS, scores
 from mmrc_helpers.analysis.evidence import Evidence
 from mmrc_helpers.analysis.intervals import clopper_pearson
 from mmrc_helpers.analysis.simple_to_hard import alignment, gates, plots, tables, verdict
@@ -315,10 +315,6 @@ def test_a_null_is_not_aligned_because_its_answers_are_not_those_of_the_gradient
     }
     table = alignment.of_supervisions(evidence(lessons=lessons, traced=traced()))
     assert set(table["variant"]) == {"mix_plus"}
-
-
-def test_no_difference_has_no_sign_of_its_own():
-    assert intervals.points(intervals.Estimate(-0.004, -0.02, 0.02), "+") == "+0 points [-2, 2]"
 
 
 # --- figures ------------------------------------------------------------------------------------------------
