@@ -26,6 +26,8 @@ from mmrc_helpers.worlds.sources.pictures import Picture, glance
 from mmrc_helpers.worlds.sources.places import located, size_of, tables_in
 from mmrc_helpers.worlds.tables import grading as tables
 
+MOST = 20  # sentences about one file
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -142,9 +144,6 @@ def _problems(path: Path, state: tuple[int, int]) -> tuple[str, ...]:
         wrong.append(f"{show(path)}: holds no question; name another file")
     more = [f"{show(path)}: {len(wrong) - MOST} more like these"] if len(wrong) > MOST else []
     return (*wrong[:MOST], *more)
-
-
-MOST = 20  # sentences about one file
 
 
 def _facts(examples: Sequence[Example]) -> list[dict]:
