@@ -47,6 +47,18 @@ def make_dataset(rows, folder):
     return from_rows(rows, folder)
 
 
+def make_tsv(run, folder):
+    """Write the test questions of a puzzle world as the TSV that VLMEvalKit reads, a file for each task,
+    difficulty and view; returns their paths, which a study can name: `data: {world: tsv}`, `tsv: {hard:
+    [PATH]}`."""
+    from pathlib import Path
+
+    from mmrc_helpers.analysis import reading
+    from mmrc_helpers.worlds.puzzles.tsv import write_all
+
+    return write_all(reading.examples(run, "test"), reading.pictures(run).bytes, Path(folder))
+
+
 def check_data(run):
     """Table of the promises that the data must keep, such as disjoint training and tests, whole pictures."""
     from mmrc_helpers.analysis import reading

@@ -30,7 +30,7 @@ SMALL = {  # facts that make a world small and show all of its difficulties; the
     "analogies": {"train": {**FEW, "medium": 0}, "test": {**FEW, "medium": 0}},
 }
 ABOUT = {"people": {"topic": "identity"}}  # what a world's cells are about, where they hold more
-FROM_FILES = ("vsr", "cv_bench", "vqa")  # made from a user's files and of nothing else
+FROM_FILES = ("vsr", "cv_bench", "vqa", "tsv")  # made from a user's files and of nothing else
 
 
 INTRODUCTION = (

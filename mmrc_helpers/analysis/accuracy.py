@@ -38,8 +38,8 @@ def asked(evidence: Evidence, whole: bool = True) -> pd.DataFrame:
 
 
 def scored(evidence: Evidence) -> pd.DataFrame:
-    """`scores.score` per variant and cell, variants in the study's order, cells in the order of their
-    values' first appearance."""
+    """`scores.score` per variant and cell, variants in the study's order, cells in that of their
+    sections' and ticks' names."""
     rows = asked(evidence)
     table = scores.score(rows, ["variant", "section", "tick", "cell"])
     order = list(dict.fromkeys(rows.sort_values(["section", "tick"], kind="stable")["cell"]))

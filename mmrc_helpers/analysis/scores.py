@@ -234,5 +234,7 @@ def matched(table: pd.DataFrame, within: float = 0.02) -> str:
     ends = {told: (table[name].min(), table[name].max()) for name, told in counts.items()}
     equal = [told for told, (low, high) in ends.items() if high <= low * (1 + within)]
     other = [f"{told} ({low:,} to {high:,})" for told, (low, high) in ends.items() if told not in equal]
-    told = f"Variants are equal in {' and '.join(equal) or 'nothing'} (within {100 * within:.0f} %)"
+    if not equal:
+        return f"Variants differ in {' and '.join(other)}."
+    told = f"Variants are equal in {' and '.join(equal)} (within {100 * within:.0f} %)"
     return f"{told}; they differ in {' and '.join(other)}." if other else f"{told}."

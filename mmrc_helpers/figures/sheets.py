@@ -17,6 +17,8 @@ from mmrc_helpers.tasks.example import LETTERS, Example, answer_of, user_turn
 
 Read = Callable[[str], bytes]  # the name of a picture → its encoded bytes
 THUMBNAIL = 128  # pixels; larger pictures are shrunk, so that a report stays small
+DIAGRAM = 512  # pixels, likewise, of pictures kept in few colours: they have words or symbols to read
+LONG = 600  # letters of a fact's text beyond which it scrolls
 
 STYLE = """<style>
 .sheet {display: grid; gap: .9em; margin: .6em 0}
@@ -24,17 +26,19 @@ STYLE = """<style>
 .sheet .row {display: flex; flex-wrap: wrap; gap: .5em; align-items: flex-end}
 .sheet img {width: 92px; height: 92px; border-radius: 4px; object-fit: cover; margin: 0;
   vertical-align: middle}
+.sheet img.diagram {display: block; width: auto; height: auto; max-width: 100%}
 .sheet .shown {display: inline-block; text-align: center; vertical-align: bottom; font-size: .85em; padding:
 2px} .sheet .right {outline: 3px solid #009E73; border-radius: 5px}
 .sheet .wrong {outline: 3px dashed #D55E00; border-radius: 5px}
 .sheet .pair {display: grid; grid-template-columns: 1fr 1fr; gap: .5em}
 .sheet .kind {font-size: .85em; opacity: .75}
 .sheet .said {white-space: pre-wrap}
+.sheet .long {display: block; max-height: 24em; overflow: auto}
 .sheet .tokens {font-family: monospace; font-size: .85em; line-height: 1.9; overflow-wrap: anywhere}
 .sheet .tokens span {border: 1px solid #8884; border-radius: 3px; padding: 1px 2px; white-space: pre-wrap}
 .sheet .tokens mark {background: #F0E442; color: #000; font-weight: bold; text-decoration: underline;
   border-radius: 3px; padding: 1px 2px; white-space: pre-wrap}
-@media print {.sheet figure, .sheet .card {break-inside: avoid}}
+@media print {.sheet figure, .sheet .card {break-inside: avoid} .sheet .long {max-height: none}}
 </style>"""
 
 
@@ -49,7 +53,7 @@ def facts(rows: Sequence[Mapping], read: Read, pictures: int = 6) -> str:
         shown = "".join(
             _picture(read(name), f"{row['title']}, picture {k}") for k, name in enumerate(chosen, 1)
         )
-        text = f'<b>{escape(row["title"])}</b><br><span class="kind">{escape(row["text"])}</span>'
+        text = f"<b>{escape(row['title'])}</b><br>{_words(row['text'])}"
         cards.append(f'<figure><div class="row">{shown}</div><figcaption>{text}</figcaption></figure>')
     return _sheet(cards)
 
@@ -141,21 +145,32 @@ def _sheet(cards: Iterable[str]) -> str:
     return f'{STYLE}<div class="sheet">{"".join(cards)}</div>'
 
 
+def _words(text: str) -> str:
+    """The text of a fact with its line breaks; a long one scrolls, which a keyboard can reach."""
+    scrolls = ' long" tabindex="0" role="region" aria-label="long text' if len(text) > LONG else ""
+    return f'<span class="kind said{scrolls}">{escape(text)}</span>'
+
+
 def _picture(encoded: bytes, alt: str) -> str:
-    return f'<img alt="{escape(alt)}" src="data:image/png;base64,{_thumbnail(encoded)}">'
+    """The picture inside the page: a thumbnail, or whole and larger if it is a diagram."""
+    shown, is_diagram = _thumbnail(encoded)
+    kind = ' class="diagram"' if is_diagram else ""
+    return f'<img{kind} alt="{escape(alt)}" src="data:image/png;base64,{shown}">'
 
 
-def _thumbnail(encoded: bytes) -> str:
-    """A PNG in base64, shrunk to a thumbnail if larger. UserError if it is damaged."""
+def _thumbnail(encoded: bytes) -> tuple[str, bool]:
+    """A PNG in base64, shrunk if larger, and whether it is a diagram. UserError if it is damaged."""
     try:
         with Image.open(io.BytesIO(encoded)) as file:
+            is_diagram = file.mode in ("P", "L") and max(file.size) > THUMBNAIL
             picture = file.convert("RGB")
     except (UnidentifiedImageError, OSError) as error:
         raise UserError(f"not a readable picture ({error}); make the data again: --redo data") from error
-    picture.thumbnail((THUMBNAIL, THUMBNAIL))
+    picture.thumbnail((DIAGRAM, DIAGRAM) if is_diagram else (THUMBNAIL, THUMBNAIL))
+    picture = picture.quantize(32) if is_diagram else picture
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG", optimize=True)
-    return base64.b64encode(buffer.getvalue()).decode()
+    return base64.b64encode(buffer.getvalue()).decode(), is_diagram
 
 
 def _part(kind: str, content: str, read: Read, titles: Mapping[str, str]) -> str:

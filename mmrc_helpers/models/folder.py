@@ -9,9 +9,12 @@ import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import yaml
+
 from mmrc_helpers.errors import listed, show
 from mmrc_helpers.store import files
 
+PUBLISHED = files.REPOSITORY / "params" / "hub" / "models.yaml"
 POINTER = b"version https://git-lfs"  # how a file begins that git-lfs has not fetched
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json")
@@ -119,13 +122,18 @@ def _absent(name: str, folder: Path) -> str:
     where = folder.parent.parent / own if owner else folder
     if same := [path.name for path in where.parent.glob("*") if path.is_dir() and _alike(path.name, own)]:
         return f"model.name: no model at {folder}; its folder is there as {same[0]}, so write that"
-    hub = name if owner else f"OWNER/{name}"
+    known = yaml.safe_load(PUBLISHED.read_text("utf-8")).values()
+    published = next((of["hub"] for of in known if of.get("folder") == own), "")
+    assembled = (
+        "; one with two encoders is put together of others: "
+        f"`python -m mmrc_helpers.assemble {own}`; --vision new gives a text model a new tower"
+    )
     return (
         f"model.name: no model at {folder}. Download it where there is network, for example with "
-        f"`hf download {hub} --local-dir {where}`"
+        f"`hf download {name if owner else published or f'OWNER/{name}'} --local-dir {where}`"
         + (f", then write model.name: {own}" if owner else "")
-        + ", or set machine.models_folder to where it lies; one with two encoders is put together of others: "
-        f"`python -m mmrc_helpers.assemble {own}`; --vision new gives a text model a new tower"
+        + ", or set machine.models_folder to where it lies"
+        + ("" if published else assembled)
     )
 
 

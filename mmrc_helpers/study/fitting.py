@@ -26,6 +26,7 @@ def problems(params: Mapping) -> Iterator[str]:
 def _of_worlds(params: Mapping) -> Iterator[str]:
     world = params["world"]
     yield from WORLDS[world["name"]].check(world["facts"], [phase["teach"] for phase in params["phases"]])
+    yield from WORLDS[world["name"]].check_asked(world["facts"], params["evaluate"]["ask"])
     for name, further in params["also"].items():
         yield from WORLDS[name].check(further["facts"], [])
 

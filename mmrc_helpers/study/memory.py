@@ -15,19 +15,16 @@ from mmrc_helpers.execution.machine import count_ranks, micro_batch
 from mmrc_helpers.study.image_tokens import Cut, cut
 from mmrc_helpers.study.needs import PARTS, Asked, Setting, evaluating, training
 from mmrc_helpers.study.runs import Run
-from mmrc_helpers.study.weights import weights_of
+from mmrc_helpers.study.weights import picture_size, weights_of
 from mmrc_helpers.training import rows_of_a_step
-
-UNTRAINED = 1024  # tokens of the longest row that is planned for where no phase says it, at least
-WORDS = 250  # of them beside the pictures of a choice
 
 
 def plan(run: Run, gpu_gb: float = 0.0, tokens: int = 0, pictures: int = 0) -> list[dict]:
     """Rows for the stages of a run: each as the file has it, and each training phase in other settings too.
 
     gpu_gb: memory of one GPU, GB (10^9 bytes); 0: machine.gpu_gb, else what the driver says, else not known.
-    tokens: of the longest row; 0: train.max_length, which none exceeds. pictures: of a row; 0: as many as a
-    choice has options.
+    tokens: of the longest row; 0: train.max_length, which none exceeds, or without training the pictures and
+    1,024. pictures: of a row; 0: as many as a choice has options.
 
     A row has stage, setting, processes, rows and tokens of a pass, pictures of a row and tokens of one, the
     PARTS and their peak `total` (GB of one process; less than their sum where activations are gone before
@@ -102,11 +99,17 @@ def written_setting(run: Run, phase: Mapping) -> Setting:
 def _asked(run: Run, tokens: int, pictures: int, cpu: bool) -> Asked:
     weights, world = weights_of(run), run.params["world"]["facts"]
     shown = pictures or world.get("options", 1)
-    side = min(world.get("image_size", 256), run.params["model"]["max_image_size"] or 1 << 20)
-    found = cut(weights.family, weights.settings, (side, side)) if weights.settings else Cut(0, 0, 0)
-    untrained = max(UNTRAINED, shown * found.tokens + WORDS)
-    longest = tokens or max([phase["max_length"] for phase in run.params["phases"]], default=untrained)
+    size = _shrunk(picture_size(world) or (256, 256), run.params["model"]["max_image_size"])
+    found = cut(weights.family, weights.settings, size) if weights.settings else Cut(0, 0, 0)
+    usual = 1024 + shown * found.tokens  # where nothing is trained, no max_length is said
+    longest = tokens or max([phase["max_length"] for phase in run.params["phases"]], default=usual)
     return Asked(run, weights, longest, shown, found, cpu)
+
+
+def _shrunk(size: tuple[int, int], most: int) -> tuple[int, int]:
+    """Width and height once the longer side is at most `most`; 0: as they are."""
+    by = min(1.0, most / max(size)) if most else 1.0
+    return round(size[0] * by), round(size[1] * by)
 
 
 def _row(stage: str, name: str, setting: Setting, asked: Asked, card: float) -> dict:

@@ -18,6 +18,8 @@ from mmrc_helpers.study.yaml_files import read_yaml
 PUBLISHED = files.REPOSITORY / "params" / "hub" / "models.yaml"
 VISION = ("visual", "vision_model", "vision_tower")
 PROJECTOR = ("connector", "multi_modal_projector", "merger", "deepstack_merger_list")
+# A limit of models.yaml → its name in `model.image_processor: {size: …}`.
+LIMITS = {"least": "shortest_edge", "most": "longest_edge", "longest": "longest_edge"}
 OUTSIDE = ("embed_tokens", "lm_head")
 
 Shape = tuple[int, ...]
@@ -57,14 +59,21 @@ def weights_of(run: Run) -> Weights:
     """The weights of the model that a run starts from. Raises UserError if nothing says what they are."""
     model, machine = run.params["model"], run.params["machine"]
     if model["source"] == "scratch":
-        return of_scratch(model["scratch"], run.params["world"]["facts"].get("image_size", 0))
+        return of_scratch(model["scratch"], max(picture_size(run.params["world"]["facts"]) or (0,)))
     if model["source"] == "study":
         base = stages.base_stage(run)
         if folders.is_complete(base.folder):
             return of_folder(base.folder / "model", model["image_processor"])
         return weights_of(find_run(load_study(model["study"], run.folder), "base", 0))
     folder, changes = model_folder.where(model, machine), model["image_processor"]
-    return of_folder(folder, changes) if folder.is_dir() else of_published(model["name"], folder)
+    return of_folder(folder, changes) if folder.is_dir() else of_published(model["name"], folder, changes)
+
+
+def picture_size(facts: Mapping) -> tuple[int, ...]:
+    """Width and height of a world's pictures, pixels, as its facts say; empty where they do not."""
+    if "picture" in facts:
+        return tuple(facts["picture"])
+    return (facts["image_size"],) * 2 if "image_size" in facts else ()
 
 
 def of_folder(folder: Path, changes: Mapping = MappingProxyType({})) -> Weights:
@@ -87,8 +96,8 @@ def _tower(shapes: Mapping[str, Shape]) -> tuple[int, int, int]:
     return (into[0][1], len(into), into[0][0]) if into else (0, 0, 0)
 
 
-def of_published(name: str, folder: Path) -> Weights:
-    """The weights of a model that is not here, by the name of its folder."""
+def of_published(name: str, folder: Path, changes: Mapping = MappingProxyType({})) -> Weights:
+    """The weights of a model that is not here, by its folder's name. changes: `model.image_processor`."""
     known = {of["folder"]: of for of in read_yaml(PUBLISHED).values() if "shape" in of}
     if name not in known:
         raise UserError(
@@ -97,7 +106,9 @@ def of_published(name: str, folder: Path) -> Weights:
         )
     of = known[name]
     shapes, heads = _published_shapes(of["shape"]), of["shape"]["heads"]
-    return Weights(of["family"], shapes, heads, of["image"], tuple(of["tower"]))
+    size, image = changes.get("size", {}), of["image"]
+    changed = {own: size[theirs] for own, theirs in LIMITS.items() if own in image and theirs in size}
+    return Weights(of["family"], shapes, heads, {**image, **changed}, tuple(of["tower"]))
 
 
 def _published_shapes(of: Mapping) -> dict[str, Shape]:

@@ -89,6 +89,8 @@ class World:
     sentences: Callable[[Mapping, int], Iterable[str]] | None = None  # (facts, seed) → words of a tokenizer
     # (facts, teach of each phase) → problems of parameters that must fit each other
     check: Callable[[Mapping, Sequence[Mapping]], Iterable[str]] = lambda facts, phases: ()
+    # (facts, ask) → what is asked that the facts do not make: to be told before anything is trained
+    check_asked: Callable[[Mapping, Mapping], Iterable[str]] = lambda facts, ask: ()
     files: Callable[[Mapping], Iterable[Path]] = lambda facts: ()  # a user's files: their content is keyed
     paths: tuple[str, ...] = ()  # the facts that are paths, or lists or mappings of paths
     # facts → those that its output depends on: what another choice leaves unread is in no recipe and no key
@@ -109,6 +111,7 @@ from mmrc_helpers.worlds import (  # noqa: E402
     scenes,
     sums,
     tables,
+    tsv,
     vqa,
     vsr,
 )
@@ -124,5 +127,6 @@ WORLDS: dict[str, World] = {
     "vsr": vsr.WORLD,
     "cv_bench": cv_bench.WORLD,
     "vqa": vqa.WORLD,
+    "tsv": tsv.WORLD,
     "sums": sums.WORLD,
 }

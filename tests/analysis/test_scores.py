@@ -197,6 +197,8 @@ def test_exposure_says_in_which_counts_variants_are_equal():
     table = pd.DataFrame({"rows": [100, 300], "supervised_tokens": [500, 505], "taught_tokens": [300, 301]})
     said = scores.matched(table)
     assert "equal in supervised tokens and taught tokens (within 2 %)" in said and "rows (100 to 300)" in said
+    apart = table.assign(supervised_tokens=[500, 600], taught_tokens=[1, 2])
+    assert scores.matched(apart).startswith("Variants differ in rows (100 to 300) and supervised tokens")
 
 
 def test_answers_are_read_from_a_stage_folder(tmp_path):

@@ -221,6 +221,9 @@ def test_only_supervisions_in_several_sizes_have_a_curve():
 
 def test_the_table_holds_gaps_parts_and_seeds():
     table = tables.everything(evidence()).set_index(["variant", "condition"])
+    assert [name.split("/")[0] for name in table.columns] == sorted(
+        (name.split("/")[0] for name in table.columns), key=tables.DIFFICULTIES.index
+    )
     assert table.loc[("mix_plus", "accuracy"), "hard/image"].startswith("60.0")
     assert table.loc[("mix_plus", "SIMPLE minus this (S2H gap)"), "hard/image"].startswith("+40.0")
     assert table.loc[("mix_plus", "text minus this (modality imbalance)"), "hard/image"].startswith("+30.0")
@@ -307,6 +310,14 @@ def test_every_run_is_aligned_by_the_mix_of_its_phase():
     assert set(alignment.of_supervisions(evidence(traced=few))["variant"]) == {"mix"}, (
         "a lesson is not probed"
     )
+
+
+def test_a_null_is_not_aligned_because_its_answers_are_not_those_of_the_gradients():
+    lessons = {
+        name: ({"mix": MIXES[name], "shuffle_answers": name == "mix"},) for name in ("mix", "mix_plus")
+    }
+    table = alignment.of_supervisions(evidence(lessons=lessons, traced=traced()))
+    assert set(table["variant"]) == {"mix_plus"}
 
 
 # --- figures ------------------------------------------------------------------------------------------------

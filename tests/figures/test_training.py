@@ -1,5 +1,6 @@
 """What a phase logs is shown under its own heading; both sides of a pair stand beside each other."""
 
+import base64
 import io
 
 import pandas as pd
@@ -46,3 +47,18 @@ def test_a_pair_stands_side_by_side_with_its_pictures_and_masks():
     assert alone.count("<img") == 1 and "row 1: 2 of 3 tokens carry loss" in alone
     assert pair.count('<div class="card">') == 2 and pair.count("<img") == 3 and pair.count("<mark>") == 4
     assert "row 2, chosen" in pair and "row 2, rejected" in pair and 'alt="Picture of Otto"' in pair
+
+
+def test_a_drawing_in_few_colours_is_shown_whole_and_large_enough_to_read():
+    for mode, shown in (("P", 'class="diagram"'), ("L", 'class="diagram"'), ("RGB", 'alt="a, picture 1"')):
+        encoded = io.BytesIO()
+        Image.new(mode, (1500, 800)).save(encoded, "PNG")
+        row = {"title": "a", "text": "two\nlines", "pictures": ["one"]}
+        html = sheets.facts([row], lambda name, encoded=encoded: encoded.getvalue())
+        assert f"<img {shown}" in html and '<span class="kind said">two\nlines</span>' in html
+        assert 'tabindex="0"' in sheets.facts(
+            [row | {"text": "a" * 700}], lambda name, of=encoded: of.getvalue()
+        )
+        embedded = html.partition("base64,")[2].partition('"')[0]
+        size = Image.open(io.BytesIO(base64.b64decode(embedded))).size
+        assert size == ((128, 68) if mode == "RGB" else (512, 273))

@@ -257,6 +257,8 @@ def test_a_name_without_a_folder_says_what_to_write(models, monkeypatch):
         UserError, match="hf download Qwen/big --local-dir .*/big`, then write model.name: big"
     ):
         load.downloaded(*asked(models, "Qwen/big"))
+    with pytest.raises(UserError, match="hf download Qwen/Qwen2.5-VL-3B-Instruct --local-dir .*lies$"):
+        load.downloaded(*asked(models, "Qwen2.5-VL-3B-Instruct"))
     with pytest.raises(UserError, match="Qwen/tiny is the hub's id; the folder is there, so write .*: tiny"):
         load.downloaded(*asked(models, "Qwen/tiny"))
     with pytest.raises(UserError, match="its folder is there as tiny, so write that"):

@@ -105,6 +105,10 @@ STUDIES = {
         "text: 0, in_context: 0}",
         "train.teach.replay_mix: all zero",
     ),
+    "asked and not made": (
+        "extends: simple_to_hard\ntables: {test: {hard: 0}}",
+        "evaluate.ask: the data holds no hard/text test instances; raise the world's test.hard",
+    ),
     "unknown parent": ("extends: reversel", "no study named reversel"),
     "circular parent": ("extends: mine", "extends: goes in a circle: mine → mine"),
     "parent with a path": ("extends: ../base", "extends: '../base' is not a name"),

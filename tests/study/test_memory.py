@@ -134,6 +134,15 @@ def test_pictures_take_as_many_tokens_as_measured(folder, size, tokens):
     assert cut(MODELS[folder]["family"], MODELS[folder]["image"], size).tokens == tokens
 
 
+def test_pictures_of_puzzles_have_their_own_size_and_the_limits_of_the_study():
+    run = load_study("s2h_qwen25vl").runs[-1]
+    assert memory.plan(run)[0]["picture_tokens"] == 1248, "1500 x 800 pixels in 1280 squares of 28"
+    untrained = load_study("s2h_qwen25vl").runs[0]
+    assert "raise train.max_length" not in memory.table(memory.plan(untrained))
+    run = load_study("simple_to_hard").runs[-1]
+    assert memory.plan(run)[0]["picture_tokens"] == 16 and weights.picture_size({}) == ()
+
+
 def planned_as(folder: Path, machine="", train="", more="", processes=8, batch=16, **how) -> list[dict]:
     """The plan of a study of Qwen3-VL-8B that is not here."""
     text = (

@@ -135,6 +135,8 @@ def test_a_world_of_120000_is_made_at_once_and_read_where_asked():
         ({"style": "terse", "shape_sizes": [10, 18, 26, 34, 42, 50]}, "style terse has 5 words"),
         ({"picture": [48, 54]}, "48 x 54 pixels are too few"),
         ({"picture": [1000, 300]}, "leave panels small"),
+        ({"picture": [800]}, "analogies.picture: [800] is no width and height"),
+        ({"views": []}, "analogies.views"),
     ],
 )
 def test_facts_that_cannot_be_made_are_named(changes, message):

@@ -36,7 +36,12 @@ TAUGHT = {
     "scenes": {"replay": 0.5},
     **{puzzle: {"mix": {"simple/text": 1, "hard/image": 1}} for puzzle in ("tables", "grids", "analogies")},
 }
-NEEDS_FILES = {"vsr", "cv_bench", "vqa"}  # what they make is made from a user's files: see their own tests
+NEEDS_FILES = {
+    "vsr",
+    "cv_bench",
+    "vqa",
+    "tsv",
+}  # what they make is made from a user's files: see their own tests
 
 
 def sections(name: str) -> dict:

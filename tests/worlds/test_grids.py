@@ -2,6 +2,7 @@
 
 import io
 import random
+import re
 from dataclasses import replace
 from itertools import permutations
 
@@ -359,8 +360,19 @@ def test_a_text_says_what_lies_in_each_cell():
         ({"facts__picture": [50]}, "grids.picture"),
         ({"facts__rows": []}, "grids.rows"),
         ({"facts__views": []}, "grids.views"),
+        ({"facts__rows": [2, 12], "facts__columns": [3, 12]}, "grids.objects.hard: 5 objects"),
     ],
 )
 def test_sizes_that_cannot_be_made_are_named(changes, said):
     problems = list(WORLD.check(sections("grids", **changes)["facts"]))
     assert len(problems) == 1 and said in problems[0]
+
+
+def test_in_a_large_grid_every_letter_is_another_one():
+    facts = sections(
+        "grids", 1, facts__rows=[20, 20], facts__columns=[20, 20], facts__objects__simple=[0, 0]
+    )["facts"]
+    facts |= {"density": 0.0, "states": {**facts["states"], "simple": [1, 40]}}
+    example = words.views(facts, 0, ("simple", "train", 0))[0]
+    said = [WORLD.alternatives(replace(example, id=str(k)), None)["format_only"] for k in range(30)]
+    assert len(set(re.findall(r"\(([a-z]), ", " ".join(said)))) == 20

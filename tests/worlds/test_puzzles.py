@@ -192,6 +192,25 @@ def test_asking_for_what_the_data_lacks_is_an_error(name):
     assert "medium/image" in str(error.value) and "4 simple test instances" in str(error.value)
 
 
+@pytest.mark.parametrize("name", (*NAMES, "analogies"))
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, ""),
+        ({"facts__test__hard": 0}, "no hard/text test instances"),
+        ({"facts__views": ["text"]}, "no simple/image test instances"),
+        ({"ask__views": []}, "evaluate.ask.views: names none"),
+        ({"ask__difficulties": []}, "evaluate.ask.difficulties: names none"),
+        ({"ask__instances": 4}, "4 simple test instances are asked, the data holds 3"),
+        ({"ask__difficulties": ["simple"], "ask__instances": 3}, ""),
+    ],
+)
+def test_what_is_asked_and_will_not_be_made_is_told_before_it_is_made(name, changes, said):
+    found = sections(name, 3, **changes)
+    problems = "\n".join(world(name).check_asked(found["facts"], found["ask"]))
+    assert said in problems and bool(said) == bool(problems)
+
+
 @worlds
 @pytest.mark.parametrize("cot", [True, False])
 def test_alternatives_are_right_wrong_and_different(name, cot):

@@ -331,6 +331,7 @@ def test_pictures_differ_by_every_value_and_every_mark():
         ({"facts__tasks": []}, "tables.tasks"),
         ({"facts__views": ["text", "text"]}, "tables.views"),
         ({"facts__picture": []}, "tables.picture"),
+        ({"facts__picture": [120, 80]}, "tables.picture: 120 x 80 pixels cut off the words of 12 rows of 10"),
         (
             {"facts__readout__hard": {"random": [], "sine": [], "spiral": [], "compose": []}},
             "tables.readout.hard",
@@ -340,6 +341,18 @@ def test_pictures_differ_by_every_value_and_every_mark():
 def test_sizes_that_cannot_be_made_are_named(changes, said):
     problems = list(WORLD.check(sections("tables", **changes)["facts"]))
     assert len(problems) == 1 and said in problems[0]
+
+
+def test_shapes_that_no_asked_path_has_are_told_before_anything_is_made():
+    def problems(**changes):
+        found = sections("tables", 3, **changes)
+        return list(WORLD.check_asked(found["facts"], found["ask"]))
+
+    (said,) = problems(ask__shapes=["compose"])
+    assert "evaluate.ask.shapes: compose, but simple paths are random, sine, spiral; name one" in said
+    assert not problems(ask__shapes=["compose"], ask__difficulties=["hard"])
+    assert not problems(ask__shapes=["spiral"])
+    assert problems(ask__shapes=["spiral"], facts__tasks=["consecutive"])
 
 
 def test_truth_holds_no_path():

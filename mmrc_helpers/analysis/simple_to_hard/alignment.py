@@ -40,7 +40,8 @@ def mixed(products: pd.DataFrame, shares: Mapping[str, float], target: str = TAR
 
 def of_supervisions(evidence: Evidence, target: str = TARGET) -> pd.DataFrame:
     """Alignment of what every variant is taught with HARD images at every probe of its own training: columns
-    COLUMNS. A phase whose lessons were not all probed is left out: the rest of its mix is not known."""
+    COLUMNS. A phase whose lessons were not all probed is left out: the rest of its mix is not known. So is a
+    variant that was taught shuffled answers: the gradients are those of right ones."""
     gradients, logprobs = evidence.traced("gradients"), evidence.traced("logprobs")
     rows: list[dict] = []
     if gradients.empty or not {"difficulty", "view"} <= set(logprobs):
@@ -50,6 +51,8 @@ def of_supervisions(evidence: Evidence, target: str = TARGET) -> pd.DataFrame:
     for key, part in whole.groupby([*RUN, "preconditioner"], sort=False):
         point = dict(zip(COLUMNS, key, strict=False))
         phases = evidence.lessons.get(point["variant"], ())
+        if any(teach.get("shuffle_answers") for teach in phases):
+            continue
         mix = phases[int(point["phase"]) - 1].get("mix", {}) if point["phase"] <= len(phases) else {}
         products = part.pivot_table(index="left", columns="right", values="inner", dropna=False)
         cells = {lesson.replace("/", " ") for lesson, count in mix.items() if count}

@@ -168,13 +168,16 @@ def over_sizes(evidence: Evidence) -> pd.DataFrame:
 
 def everything(evidence: Evidence) -> pd.DataFrame:
     """`accuracy.everything`, and below it the gaps, and reading against reasoning: percent with intervals,
-    rows variant × condition, columns the cells."""
+    rows variant × condition, columns the cells, SIMPLE before HARD."""
     rows = pd.DataFrame(list(_rows(asked(evidence))), columns=["variant", "condition", "cell", "shown"])
     keys = {"index": ["variant", "condition"], "columns": "cell", "values": "shown"}
     more = rows.pivot_table(**keys, aggfunc="first", sort=False).reset_index()
     table = pd.concat([accuracy.everything(evidence), more]).fillna("")
     places = [evidence.variants.index(name) for name in table["variant"]]
-    return table.iloc[np.argsort(places, kind="stable")].rename_axis(columns=None)
+    known = [f"{difficulty}/{view}" for difficulty, view in product(DIFFICULTIES, VIEWS)]
+    own = [name for name in known if name in table]  # further worlds' cells stay behind them
+    columns = ["variant", "condition", *own, *(name for name in table.columns[2:] if name not in own)]
+    return table.iloc[np.argsort(places, kind="stable")][columns].rename_axis(columns=None)
 
 
 def _rows(rows: pd.DataFrame) -> Iterator[tuple[str, str, str, str]]:

@@ -152,8 +152,7 @@ def _lacks(of: Found) -> Iterator[str]:
 
 
 def contrasts(evidence: Evidence, read: str) -> pd.DataFrame:
-    """The variant that is read against every other one that was taught, cell by cell of the HARD puzzles,
-    paired by instance."""
+    """The variant that is read against every other one, cell by cell of HARD puzzles, paired by instance."""
     rows = tables.asked(evidence)
     rows = rows[rows["difficulty"] == "hard"]
     pairs = [(read, name) for name in evidence.variants if name != read]
@@ -172,7 +171,7 @@ def _notes(evidence: Evidence, read: str) -> Iterator[tuple[str, str]]:
             yield f"reading and reasoning, {read}, {row.difficulty} {row.view}", said
     ends = alignment.ends(alignment.of_supervisions(evidence))
     for variant, runs in ends.groupby("variant", sort=False):
-        first, last = (" / ".join(f"{v:.2f}" for v in runs[f"transfer_{end}"]) for end in ("first", "last"))
+        first, last = (" / ".join(f"{v:z.2f}" for v in runs[f"transfer_{end}"]) for end in ("first", "last"))
         said = f"transfer {first} at the first probe, {last} at the last (by seed)"
         yield f"gradients of {variant} for HARD images", said
 

@@ -18,6 +18,7 @@ from mmrc_helpers.worlds.analogies.words import (
     puzzle_text,
     question_of,
 )
+from mmrc_helpers.worlds.puzzles import making
 from mmrc_helpers.worlds.puzzles.asking import views_of
 from mmrc_helpers.worlds.puzzles.making import Place
 
@@ -59,6 +60,7 @@ MOST = {"line_colors": len(COLORS), "shape_colors": len(COLORS), "shape_sizes": 
 
 def problems(facts: Mapping) -> Iterator[str]:
     """What in `facts` cannot be made."""
+    yield from (wrong := list(making.problems("analogies", facts)))
     for name, fewest in FEWEST.items():
         values = facts[name]
         if repeated := [value for value, times in Counter(values).items() if times > 1]:
@@ -67,6 +69,8 @@ def problems(facts: Mapping) -> Iterator[str]:
             yield f"analogies.{name}: {len(values)} values are too few; name at least {fewest}"
         elif facts["style"] == "terse" and len(values) > MOST.get(name, len(values)):
             yield f"analogies.{name}: style terse has {MOST[name]} words; name fewer values or take full"
+    if wrong:
+        return
     width, height = facts["picture"]
     if min(width, height) < 64:
         yield f"analogies.picture: {width} x {height} pixels are too few to tell shapes apart; give 64"

@@ -31,7 +31,7 @@ def alternatives(example: Example, data: Data) -> Mapping[str, str]:
     return {
         "right": example.answer,
         "wrong": miss(example, rng),
-        "format_only": _refilled(example.answer, rng),
+        "format_only": _refilled(example.answer, _letters(example), rng),
         "random": asking.reordered(example.answer, rng),
     }
 
@@ -49,9 +49,15 @@ def miss(example: Example, rng: random.Random) -> str:
     raise ValueError(f"{example.id}: every way of {len(moves)} moves is right")
 
 
-def _refilled(text: str, rng: random.Random) -> str:
+def _letters(example: Example) -> str:
+    """The letters of rows and columns, or a dozen, if there are fewer."""
+    grid = [row.split(" ") for row in example.truth["grid"]]
+    return LETTERS[: max(12, len(grid), len(grid[0]))]
+
+
+def _refilled(text: str, letters: str, rng: random.Random) -> str:
     """The text with every move, symbol and letter of a cell replaced by a random one of its kind."""
-    kinds = (tuple(STEPS), (*OBJECTS, *OBSTACLES), tuple(LETTERS[:12]))
+    kinds = (tuple(STEPS), (*OBJECTS, *OBSTACLES), tuple(letters))
     of = {word: kind for kind in kinds for word in kind}
     return re.sub(r"\b\w+\b", lambda m: rng.choice(of[m[0]]) if m[0] in of else m[0], text)
 

@@ -153,6 +153,13 @@ def problems(facts: Mapping) -> Iterator[str]:
             yield f"grids.{name}: {value} is no range; give the least and the most, {least} to {most}"
     if found:
         return
+    cells = facts["rows"][0] * facts["columns"][0]
+    for difficulty in making.used(facts):
+        if (most := facts["objects"][difficulty][1]) + 2 > cells:
+            yield (
+                f"grids.objects.{difficulty}: {most} objects, start and destination do not fit the "
+                f"smallest grid, {cells} cells; allow fewer objects, or more rows and columns"
+            )
     width, height = facts["picture"]
     rows, columns = facts["rows"][1], facts["columns"][1]
     if width < 6 * (columns + 1) or height < 6 * (rows + 1):

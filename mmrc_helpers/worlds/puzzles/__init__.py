@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 from mmrc_helpers.worlds import World
-from mmrc_helpers.worlds.puzzles import mixes
+from mmrc_helpers.worlds.puzzles import asking, mixes
 from mmrc_helpers.worlds.puzzles.asking import asked, sentences_of
 from mmrc_helpers.worlds.puzzles.making import Draw, Views, made, sized
 from mmrc_helpers.worlds.puzzles.mixes import Blocks, lessons_of, paired, taught
@@ -41,7 +41,7 @@ def puzzle_world(
         pairs=partial(paired, blocks=blocks, miss=miss),
         sentences=partial(sentences_of, views=views, words=words),
         check=partial(_problems, check),
-        **functions,
+        **{"check_asked": asking.problems, **functions},
     )
 
 

@@ -4,7 +4,7 @@ what must hold of them, and their words."""
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 
 from mmrc_helpers.errors import raise_all
 from mmrc_helpers.tasks.example import Example
@@ -60,26 +60,37 @@ def asked(data: Data, ask: Mapping, teach: Mapping, blocks: Blocks) -> list[Exam
         rank = (list(seen).index(difficulty), ask["views"].index(view))
         shown = example if expects_reasoning(teach) else without_reasoning(example, blocks)
         order.append((*rank, shown))
-    _check_asked(ask, {difficulty: len(groups) for difficulty, groups in seen.items()}, order)
+    instances = {difficulty: len(groups) for difficulty, groups in seen.items()}
+    raise_all(_lacking(ask, instances, {(e.facets["difficulty"], e.facets["view"]) for *_, e in order}))
     return with_drops((example for *_, example in sorted(order, key=lambda entry: entry[:2])), ask)
 
 
-def _check_asked(ask: Mapping, instances: Mapping[str, int], order: Sequence) -> None:
-    found = {(example.facets["difficulty"], example.facets["view"]) for *_, example in order}
+def problems(facts: Mapping, ask: Mapping) -> Iterator[str]:
+    """What is asked that the facts of a puzzle world do not make."""
+    yield from (
+        f"evaluate.ask.{name}: names none; name one" for name in ("difficulties", "views") if not ask[name]
+    )
+    test, views = facts["test"], facts["views"]
+    yield from _lacking(
+        ask, test, {(difficulty, view) for difficulty in test if test[difficulty] for view in views}
+    )
+
+
+def _lacking(ask: Mapping, instances: Mapping[str, int], cells: set[tuple[str, str]]) -> Iterator[str]:
+    """What is asked of so many test instances of each difficulty, in these cells, and is not there."""
     wanted = [(difficulty, view) for difficulty in ask["difficulties"] for view in ask["views"]]
-    problems = [
-        f"evaluate.ask: the data holds no {difficulty}/{view} test instances; raise the world's "
-        f"test.{difficulty}, name the view in its views, or ask for less"
-        for difficulty, view in wanted
-        if (difficulty, view) not in found
-    ]
-    problems += [
-        f"evaluate.ask.instances: {ask['instances']} {difficulty} test instances are asked, the data holds "
-        f"{count}; raise the world's test.{difficulty}"
-        for difficulty, count in instances.items()
-        if 0 < count < ask["instances"]
-    ]
-    raise_all(problems)
+    for difficulty, view in wanted:
+        if (difficulty, view) not in cells:
+            yield (
+                f"evaluate.ask: the data holds no {difficulty}/{view} test instances; raise the world's "
+                f"test.{difficulty}, name the view in its views, or ask for less"
+            )
+    for difficulty in ask["difficulties"]:
+        if 0 < instances[difficulty] < ask["instances"]:
+            yield (
+                f"evaluate.ask.instances: {ask['instances']} {difficulty} test instances are asked, the data "
+                f"holds {instances[difficulty]}; raise the world's test.{difficulty}"
+            )
 
 
 def promised(

@@ -168,12 +168,17 @@ def _gallery(facts: Mapping, seed: int, views: Views, instances: int = 2) -> Ite
     for difficulty, split, count in counts_of(facts):
         for index in range(min(instances, count)):
             shown = views(facts, seed, (difficulty, split, index))
-            yield {
-                "group": shown[0].group,
-                "title": f"{difficulty}, {shown[0].facets['task']}, {split}",
-                "text": "\n\n".join(f"[{e.facets['view']}]\n{spoken(e)}\n→\n{e.answer}" for e in shown),
-                "pictures": sorted({name for e in shown for name in e.pictures}),
-            }
+            yield fact_of(shown, f"{difficulty}, {shown[0].facets['task']}, {split}")
+
+
+def fact_of(views: Sequence[Example], title: str) -> dict:
+    """An instance for people to look at: every view of it with its answer."""
+    return {
+        "group": views[0].group,
+        "title": title,
+        "text": "\n\n".join(f"[{e.facets['view']}]\n{spoken(e)}\n→\n{e.answer}" for e in views),
+        "pictures": sorted({name for e in views for name in e.pictures}),
+    }
 
 
 def split_of(content: str) -> str:

@@ -19,6 +19,7 @@ from mmrc_helpers.worlds import Data
 DIFFICULTIES = ("simple", "medium", "hard")
 VIEWS = ("text", "image", "image_via_text")
 LESSONS = tuple(f"{difficulty}/{view}" for difficulty in DIFFICULTIES for view in VIEWS)
+ALONE = "train.teach.shuffle_answers needs two training instances of each lesson; raise the world's train"
 
 # answer → (transcription, reasoning, final): joined they are the answer again; the first two may be empty
 Blocks = Callable[[str], tuple[str, str, str]]
@@ -126,9 +127,13 @@ def problems(facts: Mapping, phases: Iterable[Mapping]) -> Iterator[str]:
     for teach in phases:
         try:
             _check_reasoning(teach)
-            shares(available, teach)
+            plan = shares(available, teach)
         except UserError as error:
-            yield str(error)
+            one, *several = str(error).split("\n  ")  # several are listed below a line that counts them
+            yield from several or [one]
+        else:
+            if teach["shuffle_answers"] and min(share.instances for share in plan) < 2:
+                yield ALONE
 
 
 def without_reasoning(example: Example, blocks: Blocks, dropped: float = 1.0) -> Example:
@@ -186,9 +191,7 @@ def _stream(
 def _strangers(examples: list[Example], rng: random.Random) -> list[Example]:
     """The examples, each with the answer of another one: the null."""
     if len(examples) < 2:
-        raise UserError(
-            "train.teach.shuffle_answers needs two training instances of each lesson; raise the world's train"
-        )
+        raise UserError(ALONE)
     ring = list(range(len(examples)))
     rng.shuffle(ring)
     answers = {ring[place]: examples[ring[place - 1]].answer for place in range(len(ring))}

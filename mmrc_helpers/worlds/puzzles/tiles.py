@@ -20,6 +20,7 @@ Colour = tuple[int, int, int]
 
 LEVELS = 5  # three ramps of 5 colours fit a palette of 16, four bits a pixel
 INK = LEVELS - 1
+SMALLEST = 4  # pixels: the least font size
 LARGE = 160  # pixels: symbols are drawn so large and then scaled down
 
 
@@ -67,12 +68,15 @@ def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
 
 @lru_cache(maxsize=512)
 def fitting(words: tuple[str, ...], width: int, height: int, largest: int, bold: bool = False) -> int:
-    """The largest font size up to `largest` at which each of the words fits the box; at least 4 pixels."""
-    for size in range(largest, 4, -1):
-        boxes = [font(size, bold).getbbox(word, anchor="ls") for word in words]
-        if all(right - left <= width and bottom - top <= height for left, top, right, bottom in boxes):
-            return size
-    return 4
+    """The largest font size up to `largest` at which each of the words fits the box; at least SMALLEST."""
+    sizes = range(largest, SMALLEST, -1)
+    return next((size for size in sizes if fits(words, width, height, size, bold)), SMALLEST)
+
+
+def fits(words: tuple[str, ...], width: int, height: int, size: int, bold: bool = False) -> bool:
+    """Whether each of the words, in this font size, fits the box."""
+    boxes = [font(size, bold).getbbox(word, anchor="ls") for word in words]
+    return all(right - left <= width and bottom - top <= height for left, top, right, bottom in boxes)
 
 
 @lru_cache(maxsize=2048)

@@ -28,6 +28,8 @@ COLUMNS = ("index", "question", "answer")
 GRID_COLUMNS = (
     "num_steps", "start_row", "start_col", "end_row", "end_col", "text", "collect_objects_coordinates",
 )  # fmt: skip
+POINTER = "version https://git-lfs"  # how a file begins that git-lfs has not fetched
+VIEWS = ("text", "image")  # those that other programs know
 ENDS = (START_NAME, DESTINATION_NAME)
 FIXED = {EMPTY_NAME: EMPTY, START_NAME: START, DESTINATION_NAME: DESTINATION}
 
@@ -57,6 +59,24 @@ def write_tsv(examples: Iterable[Example], pictures: Callable[[str], bytes], pat
     return rows
 
 
+def write_all(examples: Iterable[Example], pictures: Callable[[str], bytes], folder: Path) -> list[Path]:
+    """Writes the test questions, in text and in pictures, a file for each task, difficulty and view; returns
+    their paths. pictures: as `write_tsv` has them."""
+    files: dict[str, list[Example]] = {}
+    for example in examples:
+        task, difficulty, view = (example.facets.get(name, "") for name in ("task", "difficulty", "view"))
+        if example.split == "test" and view in VIEWS:
+            files.setdefault(f"{task}_{difficulty.upper()}_{view}.tsv", []).append(example)
+    if not files:
+        raise UserError(
+            "no test question of a puzzle is there, in text or in a picture; make such data first"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, questions in files.items():
+        write_tsv(questions, pictures, folder / name)
+    return [folder / name for name in files]
+
+
 def _row(example: Example, number: int, pictures: Callable[[str], bytes]) -> dict[str, str]:
     """The columns of one question."""
     if len(example.pictures) > 1:
@@ -76,6 +96,10 @@ def _answer(example: Example) -> str:
         return str([MOVES[move] for move in example.answer.split("Answer: ")[-1].split(" ")])
     if "marked" in truth:
         return ",".join(map(str, summands_of(truth)))
+    if "block" in truth and truth.get("style", "full") != "full":
+        raise UserError(
+            f"{example.id}: other programs read the block of style full; write analogies.style: full"
+        )
     if "block" in truth:
         return truth["block"]
     raise UserError(f"{example.id}: only questions of tables, grids and analogies can be written as TSV")
@@ -131,8 +155,13 @@ def _rows(path: Path) -> list[dict[str, str]]:
         raise UserError(f"{show(Path(path))}: not a tab-separated table ({error})") from error
     finally:
         csv.field_size_limit(limit)
+    if "".join(header[:1]).startswith(POINTER):
+        raise UserError(f"{show(Path(path))}: a pointer of git-lfs; fetch the file with `git lfs pull`")
     if missing := [column for column in COLUMNS if column not in header]:
-        raise UserError(f"{show(Path(path))}: the columns {listed(missing)} are missing")
+        raise UserError(
+            f"{show(Path(path))}: the columns {listed(missing)} are missing; the first line must name "
+            f"{listed(COLUMNS)}"
+        )
     raise_all(
         f"{show(Path(path))}, row {number}: {len(row)} fields, but {len(header)} columns"
         for number, row in enumerate(rows, 1)

@@ -10,6 +10,7 @@ from mmrc_helpers.errors import UserError, listed, show
 
 HUB = "hub:"
 ENDINGS = (".parquet", ".jsonl", ".json", ".arrow")
+FILES = (*ENDINGS, ".csv", ".tsv")  # what ends so is no data set of the Hub
 SPLITS = ("train", "validation", "valid", "val", "dev", "test", "eval")  # what files are named after
 ABOUT = ("dataset_dict.json", "dataset_info.json", "dataset_infos.json", "state.json")  # no tables
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
@@ -43,7 +44,7 @@ def located(path: str, what: str) -> Path:
     place, name = Path(path).expanduser(), path.removeprefix(HUB)
     if place.exists():
         return place
-    if path.startswith(HUB) or (_HUB_ID.fullmatch(name) and place.suffix not in ENDINGS):
+    if path.startswith(HUB) or (_HUB_ID.fullmatch(name) and place.suffix not in FILES):
         return _cached(path, name, what)
     raise UserError(
         f"{what}: {path} is not there; write the path of a file or folder, or {HUB}OWNER/NAME for a data set "

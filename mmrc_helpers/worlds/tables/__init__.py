@@ -8,12 +8,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from mmrc_helpers.errors import listed
 from mmrc_helpers.tasks.example import Example
 from mmrc_helpers.worlds import Data
 from mmrc_helpers.worlds.puzzles import asking, mixes, puzzle_world
-from mmrc_helpers.worlds.tables.drawing import draw
+from mmrc_helpers.worlds.puzzles.making import shows_pictures
+from mmrc_helpers.worlds.tables.drawing import cuts_words, draw
 from mmrc_helpers.worlds.tables.grading import grade, walk
-from mmrc_helpers.worlds.tables.instances import Table, content, pools, problems
+from mmrc_helpers.worlds.tables.instances import Table, content, largest, pools, problems, shapes_of
 from mmrc_helpers.worlds.tables.words import answer, blocks, views
 
 
@@ -22,6 +24,18 @@ def ask(data: Data, ask: Mapping, teach: Mapping) -> Sequence[Example]:
     shapes = ask["shapes"]
     kept = [e for e in data.examples if not shapes or e.facets["shape"] in shapes]
     return asking.asked(Data(kept, data.facts), ask, teach, blocks)
+
+
+def asked_problems(facts: Mapping, ask: Mapping) -> Iterator[str]:
+    """`asking.problems`, and shapes of path that a difficulty does not have."""
+    yield from (found := list(asking.problems(facts, ask)))
+    for difficulty in ask["difficulties"] if ask["shapes"] and not found else ():
+        made = shapes_of(facts, difficulty)
+        if not set(ask["shapes"]) & set(made):
+            yield (
+                f"evaluate.ask.shapes: {listed(ask['shapes'])}, but {difficulty} paths are {listed(made)}; "
+                "name one of these as well, or leave the difficulty out"
+            )
 
 
 def alternatives(example: Example, data: Data) -> Mapping[str, str]:
@@ -78,6 +92,19 @@ def promises(data: Data) -> Iterator[tuple[str, int, int]]:
     yield "digits more or less frequent than a tenth", off, 0
 
 
+def checked(facts: Mapping) -> Iterator[str]:
+    """What cannot be made, else in which pictures words would be cut off."""
+    yield from (found := list(problems(facts)))
+    for task in facts["tasks"] if shows_pictures(facts) and not found else ():
+        rows, columns = largest(facts, task)
+        if cuts_words(facts, rows, columns):
+            width, height = facts["picture"]
+            yield (
+                f"tables.picture: {width} x {height} pixels cut off the words of {rows} rows of {columns}; "
+                "give more pixels, or labels: letters and numbers: digits"
+            )
+
+
 def words_of(facts: Mapping) -> tuple[str, ...]:
     """Every word that questions and answers can have."""
     products, months = pools(facts)
@@ -95,5 +122,6 @@ WORLD = puzzle_world(
     ask=ask,
     alternatives=alternatives,
     promises=promises,
-    check=problems,
+    check=checked,
+    check_asked=asked_problems,
 )

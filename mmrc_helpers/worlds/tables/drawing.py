@@ -24,11 +24,8 @@ def picture(table: Table, facts: Mapping) -> bytes:
     """The PNG of a table, facts.picture pixels wide and high."""
     width, height = facts["picture"]
     products, months = pools(facts)
-    digits = DIGITS if facts["numbers"] == "words" else tuple("0123456789")
-    xs = tiles.edges(width, [_index_share(products, months), *[1] * len(table.months)])
-    ys = tiles.edges(height, [1] * (len(table.products) + 1))
-    line = max(1, min(width // 500, height // 300))
-    cell, index = (xs[2] - xs[1] - line, ys[2] - ys[1] - line), (xs[1] - line, ys[2] - ys[1] - line)
+    digits = _digits(facts)
+    xs, ys, line, cell, index = _layout(facts, len(table.products), len(table.months))
     value_size = _size(digits, *cell, facts["font_size"], False)
     month_size = _size(months, *cell, facts["font_size"], True)
     product_size = min(month_size, _size(products, *index, facts["font_size"], True))
@@ -48,6 +45,27 @@ def picture(table: Table, facts: Mapping) -> bytes:
     tiles.draw_lines(indices, xs[1:], ys, line, LINE)
     tiles.draw_lines(indices, xs, ys[1:], line, LINE)
     return tiles.encode(indices, COLOURS)
+
+
+def cuts_words(facts: Mapping, rows: int, columns: int) -> bool:
+    """Whether words of a table of this size are too large for their cells in the smallest font."""
+    products, months = pools(facts)
+    *_, cell, index = _layout(facts, rows, columns)
+    words = ((_digits(facts), cell, False), (months, cell, True), (products, index, True))
+    return not all(tiles.fits(of, *box, tiles.SMALLEST, bold) for of, box, bold in words)
+
+
+def _layout(facts: Mapping, rows: int, columns: int):
+    """Edges of columns and rows, width of lines, inner (width, height) of a cell and of a product's."""
+    width, height = facts["picture"]
+    xs = tiles.edges(width, [_index_share(*pools(facts)), *[1] * columns])
+    ys = tiles.edges(height, [1] * (rows + 1))
+    line = max(1, min(width // 500, height // 300))
+    return xs, ys, line, (xs[2] - xs[1] - line, ys[2] - ys[1] - line), (xs[1] - line, ys[2] - ys[1] - line)
+
+
+def _digits(facts: Mapping) -> tuple[str, ...]:
+    return DIGITS if facts["numbers"] == "words" else tuple("0123456789")
 
 
 @lru_cache(maxsize=16)

@@ -49,6 +49,13 @@ def pools(facts: Mapping) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(PRODUCTS if words else CAPITALS)[: facts["products"]], tuple(MONTHS if words else SMALL)
 
 
+def shapes_of(facts: Mapping, difficulty: str) -> list[str]:
+    """The shapes of path that a difficulty has."""
+    readout = [shape for shape, pieces in facts["readout"][difficulty].items() if pieces]
+    of = {"consecutive": ["consecutive"], "readout": readout}
+    return [shape for task in facts["tasks"] for shape in of[task]]
+
+
 def sample(facts: Mapping, seed: int, place: Place) -> Table:
     """The table at this place. Raises UserError if the sizes in facts allow none."""
     difficulty, split, index = place
@@ -128,7 +135,7 @@ def problems(facts: Mapping) -> Iterator[str]:
         yield from wrong
         if wrong or found:
             continue
-        rows, columns = (_most(sizes[name]) for name in ("rows", "columns"))
+        rows, columns = largest(facts, task)
         products, months = pools(facts)
         if rows > len(products):
             yield f"tables.{task}.rows: {rows} rows need as many names; tables.products gives {len(products)}"
@@ -137,6 +144,11 @@ def problems(facts: Mapping) -> Iterator[str]:
         width, height = facts["picture"]
         if width < 5 * (columns + 1) or height < 5 * (rows + 1):
             yield f"tables.picture: {width} x {height} pixels are too few for {rows} rows of {columns}"
+
+
+def largest(facts: Mapping, task: str) -> tuple[int, int]:
+    """Rows and columns of the largest table of a task."""
+    return _most(facts[task]["rows"]), _most(facts[task]["columns"])
 
 
 def _most(size: int | list[int]) -> int:
