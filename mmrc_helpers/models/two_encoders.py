@@ -25,6 +25,12 @@ from transformers import (
     PreTrainedConfig,
     PreTrainedModel,
 )
+from transformers.image_utils import (
+    IMAGENET_DEFAULT_MEAN,
+    IMAGENET_DEFAULT_STD,
+    OPENAI_CLIP_MEAN,
+    OPENAI_CLIP_STD,
+)
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from mmrc_helpers.errors import UserError, show
@@ -93,14 +99,14 @@ class TwoEncoders(PreTrainedModel):
         """The encoders draw their own."""
 
     def forward(self, pixel_values: torch.Tensor, **_) -> BaseModelOutputWithPooling:
-        """pixel_values (B, 3, S, S) as ConvNeXt sees them; CLIP sees them at its own size. Last state
-        (B, G·G, C of both), row by row; CLIP's class token is left out."""
+        """pixel_values (B, 3, S, S), normalized for CLIP, which sees them at its own size; ConvNeXt sees them
+        as they are, normalized for it. Last state (B, G·G, C of both), row by row; no class token of CLIP."""
         side = self.config.clip_config.image_size
         shrunk_BCSS = interpolate(pixel_values, (side, side), mode="bilinear", antialias=True)
         states_BTC = self.clip(pixel_values=shrunk_BCSS).last_hidden_state[:, 1:]
         own = side // self.config.clip_config.patch_size
         clip_BCGG = states_BTC.mT.unflatten(2, (own, own))
-        convnext_BCGG = self.convnext(pixel_values=pixel_values).last_hidden_state
+        convnext_BCGG = self.convnext(pixel_values=of_imagenet(pixel_values)).last_hidden_state
         joined_BCGG = torch.cat([self._on_grid(clip_BCGG), self._on_grid(convnext_BCGG)], 1)
         joined_BTC = joined_BCGG.flatten(2).mT
         return BaseModelOutputWithPooling(last_hidden_state=joined_BTC, hidden_states=(joined_BTC,))
@@ -110,6 +116,13 @@ class TwoEncoders(PreTrainedModel):
         if map_BCGG.shape[-2:] == cells:
             return map_BCGG
         return interpolate(map_BCGG, cells, mode="bilinear", align_corners=False)
+
+
+def of_imagenet(pixel_values: torch.Tensor) -> torch.Tensor:
+    """Pixels (B, 3, S, S), normalized by CLIP's mean and deviation of each colour, as by ImageNet's."""
+    colours = (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
+    mean, std, own_mean, own_std = (pixel_values.new_tensor(of)[:, None, None] for of in colours)
+    return (pixel_values * std + mean - own_mean) / own_std
 
 
 AutoConfig.register(TwoEncodersConfig.model_type, TwoEncodersConfig)

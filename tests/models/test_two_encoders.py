@@ -4,7 +4,7 @@ import pytest
 import torch
 import transformers as hf
 from models import toys
-from models.loaded import PLAIN
+from models.loaded import PLAIN, drawn
 
 from mmrc_helpers import assemble
 from mmrc_helpers.errors import UserError
@@ -78,11 +78,21 @@ def test_the_tower_joins_the_maps_of_both_channel_by_channel():
         joined = tower(pixel_values=pixels).last_hidden_state
         shrunk = torch.nn.functional.interpolate(pixels, (32, 32), mode="bilinear", antialias=True)
         seen = tower.clip(pixel_values=shrunk).last_hidden_state[:, 1:]
-        other = tower.convnext(pixel_values=pixels).last_hidden_state
+        other = tower.convnext(pixel_values=two_encoders.of_imagenet(pixels)).last_hidden_state
     # Both maps are four cells wide already: nothing is resampled, rows follow each other.
     assert joined.shape == (2, 16, 48 + 24)
     assert torch.equal(joined[..., :48], seen)
     assert torch.equal(joined[:, 4 * 2 + 3, 48:], other[:, :, 2, 3])
+
+
+def test_convnext_sees_pictures_as_its_published_settings_make_them():
+    as_is = {"do_resize": False, "do_center_crop": False, "return_tensors": "pt"}
+    published = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
+    for_clip, own = (
+        kind(**settings)(drawn((0, 64, 64)), **as_is)["pixel_values"]
+        for kind, settings in ((hf.CLIPImageProcessor, {}), (hf.ConvNextImageProcessor, published))
+    )
+    assert torch.allclose(two_encoders.of_imagenet(for_clip), own, atol=1e-5)
 
 
 def test_maps_of_other_sizes_are_brought_to_the_grid():
