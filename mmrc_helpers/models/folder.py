@@ -112,6 +112,12 @@ def _unfit(config) -> Iterator[str]:
         )
 
 
+def published(folder: str) -> dict:
+    """What params/hub/models.yaml says of the model in a folder of this name; {} if nothing."""
+    known = yaml.safe_load(PUBLISHED.read_text(encoding="utf-8")).values()
+    return next((of for of in known if of.get("folder") == folder), {})
+
+
 def _absent(name: str, folder: Path) -> str:
     """What to write where no model is. A hub's id, as Qwen/Qwen3-VL-8B-Instruct, is not a folder's name."""
     if folder.is_file():
@@ -122,18 +128,17 @@ def _absent(name: str, folder: Path) -> str:
     where = folder.parent.parent / own if owner else folder
     if same := [path.name for path in where.parent.glob("*") if path.is_dir() and _alike(path.name, own)]:
         return f"model.name: no model at {folder}; its folder is there as {same[0]}, so write that"
-    known = yaml.safe_load(PUBLISHED.read_text("utf-8")).values()
-    published = next((of["hub"] for of in known if of.get("folder") == own), "")
+    hub = published(own).get("hub", "")
     assembled = (
         "; one with two encoders is put together of others: "
         f"`python -m mmrc_helpers.assemble {own}`; --vision new gives a text model a new tower"
     )
     return (
         f"model.name: no model at {folder}. Download it where there is network, for example with "
-        f"`hf download {name if owner else published or f'OWNER/{name}'} --local-dir {where}`"
+        f"`hf download {name if owner else hub or f'OWNER/{name}'} --local-dir {where}`"
         + (f", then write model.name: {own}" if owner else "")
         + ", or set machine.models_folder to where it lies"
-        + ("" if published else assembled)
+        + ("" if hub else assembled)
     )
 
 

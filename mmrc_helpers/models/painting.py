@@ -19,18 +19,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-import yaml
 from PIL import Image
 
 from mmrc_helpers.errors import UserError, raise_all
 from mmrc_helpers.execution import worker
 from mmrc_helpers.models import folder as model_folder
 from mmrc_helpers.models.load import device_of
-from mmrc_helpers.store import disk, files
+from mmrc_helpers.store import disk
 
 THUMB = 16  # pixels on the side at which pictures are compared
 LATENT = 8  # pixels on a side for one place of the latents
-HUB = files.REPOSITORY / "params" / "hub" / "models.yaml"
 
 
 @dataclass(frozen=True)
@@ -225,7 +223,6 @@ def _generator(seed: str) -> torch.Generator:
 
 def licence(settings: Mapping) -> str:
     """A sentence about who may use what the weights paint."""
-    known = yaml.safe_load(HUB.read_text(encoding="utf-8")).values()
-    said = next((of["licence"] for of in known if of["folder"] == settings["model"]), "")
+    said = model_folder.published(settings["model"]).get("licence")
     own = said or f"not known here; see the card of {settings['model']}"
     return f"Their pictures were painted by the weights {settings['model']}. Licence of the weights: {own}."

@@ -9,13 +9,12 @@ from types import MappingProxyType
 
 from mmrc_helpers.errors import UserError, listed, raise_all
 from mmrc_helpers.models import folder as model_folder
-from mmrc_helpers.store import files, folders
+from mmrc_helpers.store import folders
 from mmrc_helpers.study import stages
 from mmrc_helpers.study.image_tokens import read_settings
 from mmrc_helpers.study.runs import Run, find_run, load_study
 from mmrc_helpers.study.yaml_files import read_yaml
 
-PUBLISHED = files.REPOSITORY / "params" / "hub" / "models.yaml"
 VISION = ("visual", "vision_model", "vision_tower")
 PROJECTOR = ("connector", "multi_modal_projector", "merger", "deepstack_merger_list")
 # A limit of models.yaml → its name in `model.image_processor: {size: …}`.
@@ -98,7 +97,7 @@ def _tower(shapes: Mapping[str, Shape]) -> tuple[int, int, int]:
 
 def of_published(name: str, folder: Path, changes: Mapping = MappingProxyType({})) -> Weights:
     """The weights of a model that is not here, by its folder's name. changes: `model.image_processor`."""
-    known = {of["folder"]: of for of in read_yaml(PUBLISHED).values() if "shape" in of}
+    known = {of["folder"]: of for of in read_yaml(model_folder.PUBLISHED).values() if "shape" in of}
     if name not in known:
         raise UserError(
             f"model.name: no model at {folder}, and its sizes are not known; put its config.json and weights "

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from models import real_layout
 
+from mmrc_helpers.models import folder as model_folder
 from mmrc_helpers.models import load, plain
 from mmrc_helpers.store import files
 from mmrc_helpers.study import memory, weights
@@ -17,7 +18,7 @@ from mmrc_helpers.study.image_tokens import cut
 from mmrc_helpers.study.runs import load_study
 from mmrc_helpers.study.yaml_files import read_yaml
 
-PUBLISHED = read_yaml(weights.PUBLISHED)["qwen3_vl_8b"]
+PUBLISHED = read_yaml(model_folder.PUBLISHED)["qwen3_vl_8b"]
 
 
 def test_the_layout_at_full_depth_has_the_published_sizes():

@@ -12,6 +12,7 @@ import tiny
 import yaml
 
 from mmrc_helpers.errors import UserError
+from mmrc_helpers.models import folder as model_folder
 from mmrc_helpers.store import files
 from mmrc_helpers.study import memory, weights
 from mmrc_helpers.study.image_tokens import cut
@@ -20,7 +21,7 @@ from mmrc_helpers.study.yaml_files import read_yaml
 
 REAL = ("qwen3vl_8b", "qwen3vl_32b", "qwen25vl_3b", "qwen25vl_7b", "smolvlm", "idefics3_8b", "llava16_7b",
         "llama32_11b")  # fmt: skip
-MODELS = {of["folder"]: of for of in read_yaml(weights.PUBLISHED).values() if "shape" in of}
+MODELS = {of["folder"]: of for of in read_yaml(model_folder.PUBLISHED).values() if "shape" in of}
 SIZES = {"model_type": "qwen3_vl", "vocab_size": 2048, "hidden_size": 256, "intermediate_size": 768,
          "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 4,
          "head_dim": 64}  # fmt: skip
