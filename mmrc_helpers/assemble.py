@@ -4,7 +4,6 @@ new`: a Llama with a small tower, which has yet to learn or is that of a study, 
 (models/new_tower.py)."""
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
@@ -53,8 +52,7 @@ def _assemble(options: argparse.Namespace) -> int:
     sizes = {"cells": options.cells}
     if new:
         sizes = {"tower": {name: getattr(options, name) for name in TOWER}}
-    if new and options.eyes:
-        parts["eyes"] = options.eyes
+        parts |= {"eyes": options.eyes} if options.eyes else {}
     folder = assembled(options.name, parts, options.models_folder, sizes, options.seed)
     print(f"{show(folder)}: is here; in a study: model: {{source: folder, name: {folder.name}}}")
     return 0
@@ -130,7 +128,7 @@ def _tower(asked: Mapping, eyes: Path | None) -> dict:
     said = {name: size for name, size in asked.items() if size is not None}
     if eyes is None or not eyes.is_dir():
         return {name: default for name, (default, *_) in TOWER.items()} | said
-    config = json.loads((eyes / "config.json").read_text(encoding="utf-8"))
+    config = files.read_json(eyes / "config.json")
     if (kind := config["model_type"]) != "idefics3":
         raise UserError(f"--eyes: {show(eyes)} is a model of the kind {kind}, not idefics3")
     if said:

@@ -115,9 +115,8 @@ def test_so_has_one_of_the_other_kind(tmp_path):
     processor = new_tower.scratch_processor(sizes, ["one", "two"], 64)
     for part in (new_tower.scratch_model(sizes, processor, 64, 0), processor):
         part.save_pretrained(tmp_path)
-    assert weights.of_scratch({**sizes, "vocabulary": len(processor.tokenizer)}, 64) == weights.of_folder(
-        tmp_path
-    )
+    told = weights.of_scratch({**sizes, "vocabulary": len(processor.tokenizer)}, 64)
+    assert told == weights.of_folder(tmp_path)
 
 
 @pytest.mark.parametrize("folder", MODELS)
