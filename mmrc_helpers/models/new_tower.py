@@ -1,9 +1,8 @@
 """A text model that learns to see: Idefics3, transformers' SmolVLM of pictures alone, around a downloaded
-language part, with a SigLIP-like vision tower that is new, or was trained before a small language part made
-here (`scratch_model`). A picture is one tile, never several.
+language part, with a new SigLIP-like vision tower and a new connector. A picture is one tile, never several.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -14,12 +13,10 @@ from transformers import (
     Idefics3ForConditionalGeneration,
     Idefics3ImageProcessor,
     Idefics3Processor,
-    LlamaConfig,
     PreTrainedConfig,
 )
 
 from mmrc_helpers.errors import UserError, show
-from mmrc_helpers.models import scratch as making
 from mmrc_helpers.models.scratch import CHAT, SEEN, TURNS
 
 # By these names Idefics3's processor writes pictures down.
@@ -35,8 +32,8 @@ def processor_for(tokenizer, sizes: Mapping) -> Idefics3Processor:
     side = {"longest_edge": sizes["image_size"]}
     images = Idefics3ImageProcessor(size=side, max_image_size=side, do_image_splitting=False)
     tokens = (sizes["image_size"] // sizes["patch_size"] // sizes["joined"]) ** 2
-    tokenizer.chat_template = CHAT.replace(SEEN, MARKS[1])
-    return Idefics3Processor(images, tokenizer, image_seq_len=tokens, chat_template=tokenizer.chat_template)
+    chat = CHAT.replace(SEEN, MARKS[1])
+    return Idefics3Processor(images, tokenizer, image_seq_len=tokens, chat_template=chat)
 
 
 def config_of(language: PreTrainedConfig, sizes: Mapping, image_id: int) -> Idefics3Config:
@@ -60,35 +57,11 @@ def config_of(language: PreTrainedConfig, sizes: Mapping, image_id: int) -> Idef
     )
 
 
-def scratch_processor(scratch: Mapping, sentences: Iterable[str], image_size: int) -> Idefics3Processor:
-    """The processor of `scratch_model`, whose tokenizer holds each of the world's words as one token."""
-    tokenizer = making.word_tokenizer(sentences, scratch["vocabulary"], (*TURNS, *MARKS))
-    return processor_for(tokenizer, _tower_of(scratch, image_size))
-
-
-def scratch_model(
-    scratch: Mapping, processor, image_size: int, seed: int
-) -> Idefics3ForConditionalGeneration:
-    """A new Idefics3 of the given sizes with random weights, around a Llama, for a processor made here."""
-    torch.manual_seed(seed)
-    language = LlamaConfig(**making.language_of(scratch, processor.tokenizer), tie_word_embeddings=False)
-    config = config_of(language, _tower_of(scratch, image_size), processor.image_token_id)
-    model = Idefics3ForConditionalGeneration(config)
-    return making.ready(model, model.model.text_model, processor.tokenizer)
-
-
-def _tower_of(scratch: Mapping, image_size: int) -> dict:
-    """The sizes of the tower, of which 2 x 2 patches become one token, as in the other model made here."""
-    own = {name: scratch[f"vision_{name}"] for name in ("width", "layers", "heads")}
-    return {"image_size": image_size, "patch_size": scratch["patch_size"], "joined": 2, **own}
-
-
-def write_assembled(language: Path, to: Path, sizes: Mapping, seed: int, eyes: Path | None = None) -> None:
+def write_assembled(language: Path, to: Path, sizes: Mapping, seed: int) -> None:
     """Writes the model to `to`, in the dtype of the language part, whose weights are kept; new tokens begin
-    as the mean of the old ones, the connector is drawn from the seed and so is the tower, unless it is that
-    of `eyes`, a model with a tower of these sizes. Raises UserError for a language part of another kind.
-    sizes: image_size and patch_size in pixels, joined (patches on a side that become one token), width,
-    layers and heads of the tower."""
+    as the mean of the old ones, tower and connector are drawn from the seed. Raises UserError for a language
+    part of another kind. sizes: image_size and patch_size in pixels, joined (patches on a side that become
+    one token), width, layers and heads of the tower."""
     tokenizer = AutoTokenizer.from_pretrained(language, local_files_only=True)
     torch.manual_seed(seed)
     text = AutoModelForCausalLM.from_pretrained(
@@ -109,9 +82,6 @@ def write_assembled(language: Path, to: Path, sizes: Mapping, seed: int, eyes: P
     seeing.vision_model = type(seeing.vision_model)(config.vision_config).to(text.dtype)
     seeing.connector = type(seeing.connector)(config).to(text.dtype)
     _as_large_as(words, seeing.connector.modality_projection.proj)
-    if eyes:
-        seen = Idefics3ForConditionalGeneration.from_pretrained(eyes, dtype=text.dtype, local_files_only=True)
-        seeing.vision_model = seen.model.vision_model
     seeing.text_model, model.lm_head = text.model, text.lm_head
     model.generation_config = text.generation_config
     model.generation_config.eos_token_id = tokenizer.eos_token_id

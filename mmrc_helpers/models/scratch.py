@@ -1,5 +1,5 @@
 """New, small models: Qwen3-VL, or Qwen3 where a world has no pictures, with the classes, processor and chat
-format of the real ones and a few million random weights. models/new_tower.py makes an Idefics3 of its parts.
+format of the real ones and a few million random weights.
 
 The tokenizer holds every word of the world as one token and falls back to bytes, so that any text can be
 read.
@@ -23,7 +23,7 @@ def scratch_model(scratch: Mapping, processor, image_size: int, seed: int):
     torch.manual_seed(seed)
     config = Qwen3VLConfig(
         text_config={
-            **language_of(scratch, tokenizer),
+            **_language(scratch, tokenizer),
             "rope_parameters": {
                 "rope_type": "default",
                 "rope_theta": 10000.0,
@@ -51,7 +51,7 @@ def scratch_model(scratch: Mapping, processor, image_size: int, seed: int):
         eos_token_id=tokenizer.eos_token_id,
     )
     model = Qwen3VLForConditionalGeneration(config)
-    return ready(model, model.model.language_model, tokenizer)
+    return _ready(model, model.model.language_model, tokenizer)
 
 
 def scratch_text_model(scratch: Mapping, tokenizer, seed: int):
@@ -61,17 +61,17 @@ def scratch_text_model(scratch: Mapping, tokenizer, seed: int):
     torch.manual_seed(seed)
     rope = {"rope_type": "default", "rope_theta": 10000.0}
     config = Qwen3Config(
-        **language_of(scratch, tokenizer),
+        **_language(scratch, tokenizer),
         rope_parameters=rope,
         tie_word_embeddings=False,
         eos_token_id=tokenizer.eos_token_id,
     )
     model = Qwen3ForCausalLM(config)
-    return ready(model, model.model, tokenizer)
+    return _ready(model, model.model, tokenizer)
 
 
-def language_of(scratch: Mapping, tokenizer) -> dict:
-    """The sizes of the language part, as all configurations call them."""
+def _language(scratch: Mapping, tokenizer) -> dict:
+    """The sizes of the language part, as both configurations call them."""
     return {
         "vocab_size": len(tokenizer),
         "hidden_size": scratch["hidden_size"],
@@ -86,7 +86,7 @@ def language_of(scratch: Mapping, tokenizer) -> dict:
     }
 
 
-def ready(model, language, tokenizer):
+def _ready(model, language, tokenizer):
     """The new model with its attention started and the tokens at which it stops."""
     _start_attention(language)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
@@ -140,14 +140,14 @@ def scratch_processor(scratch: Mapping, sentences: Iterable[str]):
     area = {"shortest_edge": (2 * patch) ** 2, "longest_edge": 4096 * patch**2}
     half = [0.5, 0.5, 0.5]
     images = Qwen2VLImageProcessor(patch_size=patch, merge_size=2, size=area, image_mean=half, image_std=half)
-    tokenizer = word_tokenizer(sentences, scratch["vocabulary"], TURNS + PICTURES)
+    tokenizer = _word_tokenizer(sentences, scratch["vocabulary"], TURNS + PICTURES)
     videos = Qwen3VLVideoProcessor(patch_size=patch, merge_size=2)
     return Qwen3VLProcessor(images, tokenizer, videos, chat_template=tokenizer.chat_template)
 
 
 def scratch_tokenizer(scratch: Mapping, sentences: Iterable[str]):
     """The tokenizer of `scratch_processor` for a model that reads only text."""
-    return word_tokenizer(sentences, scratch["vocabulary"], TURNS)
+    return _word_tokenizer(sentences, scratch["vocabulary"], TURNS)
 
 
 TURNS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
@@ -172,7 +172,7 @@ CHAT = """\
 """
 
 
-def word_tokenizer(sentences: Iterable[str], limit: int, special: Sequence[str]):
+def _word_tokenizer(sentences: Iterable[str], limit: int, special: Sequence[str]):
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 

@@ -4,7 +4,7 @@ that it is made for."""
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from mmrc_helpers.models import load, new_tower, scratch
+from mmrc_helpers.models import load, scratch
 from mmrc_helpers.store import folders
 from mmrc_helpers.store.pictures import Shards
 
@@ -20,12 +20,9 @@ def processor_of(folder: Path, recipe: Mapping, sentences: Callable[[Path], Iter
     `sentences` of the data folder."""
     if not is_new(recipe):
         return load.load_processor(load.starting_point(folder, recipe)[0], recipe["params"]["model"])
-    params = recipe["params"]["model"]
-    data, sizes = folders.input_folder(folder, "data"), params["scratch"]
-    if sizes["kind"] == "idefics3":
-        return new_tower.scratch_processor(sizes, sentences(data), _side(data, params))
+    sizes = recipe["params"]["model"]["scratch"]
     make = scratch.scratch_tokenizer if sizes["kind"] == "qwen3" else scratch.scratch_processor
-    return make(sizes, sentences(data))
+    return make(sizes, sentences(folders.input_folder(folder, "data")))
 
 
 def new_model(folder: Path, recipe: Mapping, processor):
@@ -33,11 +30,6 @@ def new_model(folder: Path, recipe: Mapping, processor):
     params, seed = recipe["params"]["model"], recipe["seed"]
     if params["scratch"]["kind"] == "qwen3":
         return scratch.scratch_text_model(params["scratch"], processor, seed)
-    make = new_tower.scratch_model if params["scratch"]["kind"] == "idefics3" else scratch.scratch_model
-    return make(params["scratch"], processor, _side(folders.input_folder(folder, "data"), params), seed)
-
-
-def _side(data: Path, params: Mapping) -> int:
-    """The longest side of the pictures of a data folder."""
-    shards = Shards(data, params.get("max_image_size", 0))
-    return max((side for name in shards.names for side in shards.size(name)), default=64)
+    shards = Shards(folders.input_folder(folder, "data"), params.get("max_image_size", 0))
+    side = max((side for name in shards.names for side in shards.size(name)), default=64)
+    return scratch.scratch_model(params["scratch"], processor, side, seed)

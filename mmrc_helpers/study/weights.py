@@ -125,34 +125,26 @@ def _published_shapes(of: Mapping) -> dict[str, Shape]:
 
 
 def of_scratch(sizes: Mapping, side: int) -> Weights:
-    """The weights of a new model, as models/scratch.py or models/new_tower.py makes it. side: of the world's
-    pictures, pixels."""
-    width, inner, kind = sizes["hidden_size"], sizes["intermediate_size"], sizes["kind"]
-    language = "model.text_model" if kind == "idefics3" else "model.language_model"
+    """The weights of a new model, as models/scratch.py makes it. side: of the world's pictures, pixels."""
+    width, inner = sizes["hidden_size"], sizes["intermediate_size"]
     shapes: dict[str, Shape] = {
-        f"{language}.embed_tokens.weight": (sizes["vocabulary"], width),
+        "model.language_model.embed_tokens.weight": (sizes["vocabulary"], width),
         "lm_head.weight": (sizes["vocabulary"], width),
-        f"{language}.norm.weight": (width,),
+        "model.language_model.norm.weight": (width,),
     }
     head = width // sizes["heads"]
     square = {name: (head * sizes["heads"], width) for name in ("q_proj", "k_proj", "v_proj")}
     square["o_proj"] = (width, head * sizes["heads"])
     for number in range(sizes["layers"]):
-        place = f"{language}.layers.{number}"
+        place = f"model.language_model.layers.{number}"
         shapes |= _layer(place, "self_attn", square, width, inner)
         shapes |= {
             f"{place}.{name}.weight": (width,) for name in ("input_layernorm", "post_attention_layernorm")
         }
-        if kind != "idefics3":
-            shapes |= {f"{place}.self_attn.{name}.weight": (head,) for name in ("q_norm", "k_norm")}
-    if kind == "qwen3":
+        shapes |= {f"{place}.self_attn.{name}.weight": (head,) for name in ("q_norm", "k_norm")}
+    if sizes["kind"] == "qwen3":
         return Weights("qwen3", shapes, sizes["heads"], {})
     patch = sizes["patch_size"]
-    if kind == "idefics3":
-        shapes |= _new_tower(sizes, side // patch, width)
-        tokens = (side // patch // 2) ** 2
-        cut = {"longest": side, "tile": side, "tokens": tokens, "split": False, "joined": 4}
-        return Weights("idefics3", shapes, sizes["heads"], cut, _tower(shapes))
     shapes |= _new_vision(sizes, side // patch, width)
     cut = {"unit": 2 * patch, "least": (2 * patch) ** 2, "most": 4096 * patch**2}
     return Weights("qwen3_vl", shapes, sizes["heads"], cut, _tower(shapes))
@@ -166,27 +158,6 @@ def _layer(
     return {f"{place}.{attention}.{name}.weight": shape for name, shape in sizes.items()} | {
         f"{place}.mlp.{name}.weight": shape for name, shape in feed.items()
     }
-
-
-def _new_tower(sizes: Mapping, side: int, width: int) -> dict[str, Shape]:
-    """The vision part of a new Idefics3: SigLIP's, then a matrix that joins four patches to one token."""
-    own, patch = sizes["vision_width"], sizes["patch_size"]
-    place = "model.vision_model"
-    shapes: dict[str, Shape] = {
-        f"{place}.embeddings.patch_embedding.weight": (own, 3, patch, patch),
-        f"{place}.embeddings.patch_embedding.bias": (own,),
-        f"{place}.embeddings.position_embedding.weight": (side * side, own),
-        "model.connector.modality_projection.proj.weight": (width, 4 * own),
-    }
-    linear = {f"self_attn.{name}_proj": (own, own) for name in ("q", "k", "v", "out")}
-    linear |= {"mlp.fc1": (4 * own, own), "mlp.fc2": (own, 4 * own)}
-    norms = [f"{place}.post_layernorm"]
-    for number in range(sizes["vision_layers"]):
-        layer = f"{place}.encoder.layers.{number}"
-        for name, shape in linear.items():
-            shapes |= {f"{layer}.{name}.weight": shape, f"{layer}.{name}.bias": shape[:1]}
-        norms += [f"{layer}.layer_norm1", f"{layer}.layer_norm2"]
-    return shapes | {f"{norm}.{what}": (own,) for norm in norms for what in ("weight", "bias")}
 
 
 def _new_vision(sizes: Mapping, side: int, width: int) -> dict[str, Shape]:

@@ -38,6 +38,7 @@ def _of(module: str) -> Callable:
 
 
 METHODS: dict[str, Method] = {
+    "align": Method(version=1, rows="chats", trainer=_of("align"), check=checks.align),
     "sft": Method(version=1, rows="chats", trainer=_of("sft")),
     "dpo": Method(version=1, rows="answers", trainer=_of("preference"), check=checks.preference),
     "adpo": Method(version=1, rows="contexts", trainer=_of("preference"), check=checks.preference),

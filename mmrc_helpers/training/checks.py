@@ -12,6 +12,12 @@ SMOOTHED = {"sigmoid", "exo_pair", "robust", "aot", "aot_unpaired"}
 SORTED = {"aot", "aot_unpaired"}  # they compare the pairs of a pass with each other
 
 
+def align(train: Mapping, machine: Mapping) -> Iterator[str]:
+    """Problems of a phase that aligns pictures with words."""
+    if "learns" not in train:
+        yield "align: moves the vision part alone; write train.learns: vision (or projector)"
+
+
 def preference(train: Mapping, machine: Mapping) -> Iterator[str]:
     """Problems of a phase by DPO or ADPO."""
     method = train["method"]

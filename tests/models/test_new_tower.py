@@ -85,43 +85,6 @@ def test_a_language_part_of_another_kind_is_named(named_toy, tmp_path):
         new_tower.write_assembled(named_toy("qwen3_text").folder, tmp_path, sizes, 0)
 
 
-EYES = f"""
-extends: smollm2_eyes
-{tiny.PEOPLE}
-model: {{scratch: {{hidden_size: 32, layers: 1, vision_width: 32, vision_layers: 1}}}}
-train: {{batch: 4, steps: 2, warmup_steps: 0, precision: fp32}}
-phases: [{{teach: {{replay_mix: {{caption: 1.0}}}}}}]
-machine: {{launcher: python, accelerator: cpu, processes: 1, micro_batch: 4}}
-"""
-
-
-def test_it_takes_the_eyes_that_a_study_trained(models, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("MMRC_ARTIFACTS", str(tmp_path / "artifacts"))
-    tiny.link_base(tmp_path / "artifacts")
-    path = tmp_path / "eyes.yaml"
-    path.write_text(EYES)
-    given = ["eyed", "--vision", "new", "--language", "llama", "--models-folder", str(models), "--eyes"]
-    assert assemble.main([*given, "tiny_base"]) == 2
-    assert "is a model of the kind qwen3_vl, not idefics3" in capsys.readouterr().err
-    given.append(str(path))
-    assert assemble.main(given) == 2
-    assert "is not there yet; train its study first" in capsys.readouterr().err
-    (run,) = load_study(str(path)).runs
-    with quickly():
-        (stage,) = stages.train_stages(run)
-        stages.make(stage, run.params["machine"], tiny.quiet)
-        assert assemble.main([*given, "--width", "32"]) == 2
-        assert "--width: --eyes come in a size of their own" in capsys.readouterr().err
-        assert assemble.main(given) == 0
-    seen, made = (
-        load_file(folder / "model.safetensors") for folder in (stage.folder / "model", models / "eyed")
-    )
-    assert all(
-        torch.equal(weight, made[name]) for name, weight in seen.items() if load.part_of(name) == "vision"
-    )
-    assert load.load_processor(models / "eyed", PLAIN).image_seq_len == 4
-
-
 def test_a_study_teaches_it_to_see_before_everything(models, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("MMRC_ARTIFACTS", str(tmp_path / "artifacts"))
     path = tmp_path / "small.yaml"

@@ -13,7 +13,6 @@ import yaml
 
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.models import folder as model_folder
-from mmrc_helpers.models import new_tower
 from mmrc_helpers.store import files
 from mmrc_helpers.study import memory, weights
 from mmrc_helpers.study.image_tokens import cut
@@ -108,15 +107,6 @@ def test_a_new_model_has_the_weights_that_its_sizes_say(tmp_path):
     assert (told.family, told.heads, told.tower) == (made.family, made.heads, made.tower)
     settings = {"unit": 32, "least": 1024, "most": 1048576}
     assert told.settings == made.settings == settings
-
-
-def test_so_has_one_of_the_other_kind(tmp_path):
-    sizes = {**load_study("tiny_base").runs[0].params["model"]["scratch"], "kind": "idefics3"}
-    processor = new_tower.scratch_processor(sizes, ["one", "two"], 64)
-    for part in (new_tower.scratch_model(sizes, processor, 64, 0), processor):
-        part.save_pretrained(tmp_path)
-    told = weights.of_scratch({**sizes, "vocabulary": len(processor.tokenizer)}, 64)
-    assert told == weights.of_folder(tmp_path)
 
 
 @pytest.mark.parametrize("folder", MODELS)
