@@ -60,7 +60,9 @@ def _panel(axes: Axes, title: str, table: pd.DataFrame, columns: list[str]) -> l
             axes.plot(line["step"], line[column], markevery=0.15, markersize=4, label=name, **look)
             ends = (line[column].iloc[0], line[column].iloc[-1])
             told.append(f"{name} from {ends[0]:.3g} to {ends[1]:.3g}")
-    axes.set(title=title, xlabel="optimizer step", ylabel=UNITS.get(title, ""))
+    supervised = table["line"].str.endswith("sft").all()  # the losses of other methods are other things
+    unit = "" if title == "loss" and not supervised else UNITS.get(title, "")
+    axes.set(title=title, xlabel="optimizer step", ylabel=unit)
     if title == "loss" and (table[columns] > 0).to_numpy().all():
         axes.set_yscale("log")
     if several:

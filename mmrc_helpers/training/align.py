@@ -40,12 +40,13 @@ def trainer(phase: Phase) -> Trainer:
     encoder = phase.encoder
     if encoder.layout == "crossed":
         raise UserError("align: this model reads pictures beside its words, not among them; use sft")
-    if other := sum(len(tokens.pictures) != 1 for (tokens,) in phase.tokens):
-        raise UserError(
-            f"align: {other} of {len(phase.rows)} rows show no picture or several; teach rows about one "
-            "picture alone, of people by train.teach.replay_mix: {caption: 1.0}"
-        )
     said = [units(chat, encoder.tokenizer) for chat in phase.rows]
+    shown = [len(tokens.pictures) for (tokens,) in phase.tokens]
+    if other := sum(count != 1 or not own for count, own in zip(shown, said, strict=True)):
+        raise UserError(
+            f"align: {other} of {len(said)} rows show no picture, or several, or say nothing; teach rows "
+            "about one picture alone, of people by train.teach.replay_mix: {caption: 1.0}"
+        )
     known, variance = embedded(phase.model, (unit for row in said for unit in row))
     tokens = [int((tokens.ids_T == encoder.image).sum()) for (tokens,) in phase.tokens]
 
@@ -89,9 +90,11 @@ def units(chat: Chat, tokenizer) -> list[Unit]:
     about = [str(example.truth.get("about", "")) for example in chat.examples]
     if len(about) == len(said):
         said = [text for _, text in sorted(zip(about, said, strict=True), key=lambda pair: pair[0])]
-    # as the words would stand inside a sentence, where most of what a language part has read stood
-    ids = tokenizer([f" {text.strip(' .')}" for text in said], add_special_tokens=False)["input_ids"]
-    return [tuple(own) for own in ids] if len(ids) > 1 else [(token,) for token in ids[0]]
+    words = [text.strip(" .") for text in said]
+    # as they would stand inside a sentence, where most of what a language part has read stood
+    ids = tokenizer([f" {own}" if own else "" for own in words], add_special_tokens=False)["input_ids"]
+    found = [tuple(own) for own in ids if own]
+    return found if len(said) > 1 else [(token,) for own in found for token in own]
 
 
 def embedded(model, said: Iterable[Unit]) -> tuple[dict[Unit, torch.Tensor], float]:

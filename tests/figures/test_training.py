@@ -37,6 +37,14 @@ def test_every_panel_shows_its_own_numbers():
     }
 
 
+def test_a_loss_has_the_unit_of_its_method():
+    units = []
+    for line in ("phase 1: sft", "phase 1: align"):
+        (loss,) = training.metrics(pd.DataFrame({"line": [line], "step": [1], "loss": [0.1]})).axes
+        units.append(loss.get_ylabel())
+    assert units == ["nats per supervised token", ""]
+
+
 def test_a_pair_stands_side_by_side_with_its_pictures_and_masks():
     encoded = io.BytesIO()
     Image.new("RGB", (8, 8), "red").save(encoded, "PNG")

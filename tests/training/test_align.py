@@ -121,8 +121,11 @@ def test_an_interrupted_phase_goes_on_as_if_it_had_not_been(qwen, tmp_path):
 
 
 def test_what_it_cannot_align_is_said(qwen, toy_root, tmp_path):
-    with pytest.raises(UserError, match="align: .* rows show no picture or several; .*caption: 1.0"):
+    with pytest.raises(UserError, match="align: .* rows show no picture, or several, .*caption: 1.0"):
         trainer_of(aligning(qwen, tmp_path, chats(8)))
+    silent = [asked(PICTURES[:1], "Who is shown here?", ".")] * 8
+    with pytest.raises(UserError, match="align: 8 of 8 rows .* or say nothing"):
+        trainer_of(aligning(qwen, tmp_path, silent))
     with pytest.raises(UserError, match="reads pictures beside its words"):
         trainer_of(aligning(toy_of("mllama", toy_root), tmp_path))
     (problem,) = METHODS["align"].check({"method": {}}, {})
