@@ -230,6 +230,8 @@ class Metrics(TrainerCallback):
         self.written = self.step = 0  # tokens of answers that the model wrote itself, up to which step
 
     def on_train_begin(self, args, state, control, **kwargs):
+        # a checkpoint brings back the intervals that it was saved under; the machine's are meant
+        state.save_steps, state.logging_steps = args.save_steps, args.logging_steps
         if state.is_world_process_zero:  # the steps since the checkpoint are done, and logged, again
             rows = [row for row in files.resume_jsonl(self.path) if row["step"] <= state.global_step]
             files.write_jsonl(self.path, rows)

@@ -67,3 +67,14 @@ def test_rows_without_pictures_are_refused_where_they_would_wait_for_ever(qwen, 
         check_shards(phase.tokens, qwen.pixels, sharded)
     check_shards(phase.tokens, qwen.pixels, whole)
     check_shards(phase.tokens, qwen.frozen, sharded)
+
+
+def test_a_resumed_phase_saves_and_logs_as_the_machine_says_now(qwen, tmp_path):
+    often = {"machine": {"save_steps": 1, "log_steps": 1, "keep_checkpoints": 9}, "steps": 4}
+    trained(phase_of(qwen, tmp_path, "sft", **often))
+    first = str(tmp_path / "checkpoints" / "checkpoint-1")
+    assert (tmp_path / "checkpoints" / "checkpoint-3").exists()
+    seldom = {"machine": {"save_steps": 4, "log_steps": 3}, "steps": 4}
+    trainer, rows = trained(phase_of(qwen, tmp_path, "sft", **seldom), first)
+    assert (trainer.state.save_steps, trainer.state.logging_steps) == (4, 3)
+    assert [row["step"] for row in rows] == [1, 3]
