@@ -49,6 +49,8 @@ class Asked:
 
 def training(asked: Asked, phase: Mapping, setting: Setting) -> dict[str, float]:
     """Bytes of the PARTS and their peak `total` for one process of a training phase."""
+    if not METHODS[phase["method"]["name"]].reads:
+        asked = replace(asked, tokens=0, pictures=1)
     weights, layers = asked.weights, layers_of(asked.weights)
     half, sharded = phase["precision"] != "fp32", setting.zero in ("2", "3")
     stored = 2 if setting.zero != "none" and half else _stored(asked)  # DeepSpeed converts the weights

@@ -19,6 +19,7 @@ class Method:
     trainer: Callable  # (phase: training.phase.Phase) → a transformers Trainer
     # (train section of a phase, machine section) → problems of parameters that must fit each other
     check: Callable[[Mapping, Mapping], Iterable[str]] = lambda train, machine: ()
+    reads: bool = True  # whether the language part runs; if not, a row is one picture
 
 
 def rows_of_a_step(train: Mapping) -> int:
@@ -38,7 +39,7 @@ def _of(module: str) -> Callable:
 
 
 METHODS: dict[str, Method] = {
-    "align": Method(version=1, rows="chats", trainer=_of("align"), check=checks.align),
+    "align": Method(version=1, rows="chats", trainer=_of("align"), check=checks.align, reads=False),
     "sft": Method(version=1, rows="chats", trainer=_of("sft")),
     "dpo": Method(version=1, rows="answers", trainer=_of("preference"), check=checks.preference),
     "adpo": Method(version=1, rows="contexts", trainer=_of("preference"), check=checks.preference),

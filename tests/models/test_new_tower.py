@@ -1,5 +1,7 @@
 """A text model that gets a new vision tower: what is kept, what is drawn, and that a study teaches it."""
 
+import re
+
 import pytest
 import tiny
 import torch
@@ -26,8 +28,8 @@ model: {{name: seeing}}
 {tiny.PEOPLE}
 train: {{batch: 4, steps: 2, warmup_steps: 0, max_length: 8192, precision: fp32, teach: {{turns: 1}}}}
 phases:
-  - {{learns: vision, optimizer: muon, teach: {{replay_mix: {{caption: 0.7, attribute: 0.3}}}}}}
-  - {{optimizer: adamw, teach: {{replay_mix: {{portrait: 0.5, lineup: 0.5}}}}}}
+  - {{method: align, learns: vision, teach: {{turns: 6, replay_mix: {{caption: 1.0}}}}}}
+  - {{teach: {{replay_mix: {{portrait: 0.5, lineup: 0.5}}}}}}
 evaluate: {{orders: 1, max_new_tokens: 2, ask: {{background: 2, drops: [], storage: false}}}}
 machine: {{launcher: python, accelerator: cpu, processes: 1, micro_batch: 4, models_folder: MODELS}}
 """
@@ -90,7 +92,9 @@ def test_a_study_teaches_it_to_see_before_everything(models, tmp_path, monkeypat
     path = tmp_path / "small.yaml"
     path.write_text(STUDY.replace("MODELS", str(models)))
     assert command.main([str(path), "--plan"]) == 0
-    assert "base" in capsys.readouterr().out
+    told = [line for line in capsys.readouterr().out.splitlines() if "as written" in line]
+    aligned, supervised, _ = (float(re.split(r" {2,}", line)[-3]) for line in told)
+    assert aligned < supervised / 2, "no language layer runs"
     (run,) = load_study(str(path)).runs
     with quickly():
         for stage in stages.stages_of(run):
