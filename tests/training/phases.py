@@ -57,6 +57,16 @@ def chats(count: int, seeing: bool = True) -> list[Chat]:
     return found
 
 
+def alone(count: int, seeing: bool = True) -> list[Chat]:
+    """Conversations about one picture each: one answer, or two."""
+    found = []
+    for k in range(count):
+        chat = asked(PICTURES[k % 4 : k % 4 + 1], ASKED, f"This is {NAMES[k % 4]}.")
+        again = asked((), "Where?", f"By the {('lighthouse', 'keeper')[k % 2]}.").turns
+        found.append(Chat((*chat.turns, *(again if k % 3 else ()))))
+    return found
+
+
 def answers(count: int, seeing: bool = True) -> list[Pair]:
     """Pairs of two answers to one question, of other lengths; every third is without a picture."""
     made = []
@@ -125,14 +135,15 @@ def phase_of(
         settings[name] = {**settings[name], **value} if isinstance(value, Mapping) else value
     train = {**base["train"], **TRAIN, **train, "method": {"name": method, "version": 1, **settings}}
     assert not list(METHODS[method].check(train, machine))
-    made = ROWS[METHODS[method].rows]
+    made = ROWS[METHODS[method].rows] if METHODS[method].reads else alone
     rows = rows or made(train["steps"] * train["batch"], hasattr(toy.processor, "image_processor"))
     model = model or started(toy, train)
     told = [[chat.turns for chat in chats_of(row)] for row in rows]
-    tokens = [tuple(toy.frozen.tokens(of_row, not isinstance(rows[0], Task))) for of_row in told]
+    encoder = toy.frozen if train["freeze_vision"] else toy.pixels
+    tokens = [tuple(encoder.tokens(of_row, not isinstance(rows[0], Task))) for of_row in told]
     metrics = Metrics(folder, tokens, train["batch"])
     settings = (folder, train, machine, 0, [metrics], arguments_of(folder, train, machine, 0))
-    return Phase(*settings, model, toy.processor, toy.frozen, list(rows), tokens, graded)
+    return Phase(*settings, model, toy.processor, encoder, list(rows), tokens, graded)
 
 
 def started(toy: Toy, train: Mapping, model: torch.nn.Module | None = None):
@@ -142,6 +153,8 @@ def started(toy: Toy, train: Mapping, model: torch.nn.Module | None = None):
         vision.requires_grad_(False)
     torch.manual_seed(1)
     model = load.add_lora(model, {**defaults("base")["train"], **train}) if train["lora_r"] else model
+    if train["learns"] != "everything":
+        load.train_only(model, train["learns"])
     load.choose_attention(model, toy.device)
     return model
 

@@ -1,12 +1,11 @@
 """Alignment: which words a picture's tokens are pulled to, what moves, and what it refuses."""
 
-import copy
 from dataclasses import replace
 
 import pytest
 import torch
 from models.loaded import toy_of
-from training.phases import NAMES, PICTURES, asked, chats, furthest, learned, phase_of, trained, trainer_of
+from training.phases import PICTURES, alone, asked, chats, furthest, learned, phase_of, trained, trainer_of
 
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.models import load
@@ -15,25 +14,12 @@ from mmrc_helpers.tasks.rows import Chat
 from mmrc_helpers.training import METHODS, align
 
 SEEING = ("qwen3_vl", "idefics3", "llava_next")
+EYES = {"lora_r": 0, "freeze_vision": False, "learns": "vision"}
 
 
-def alone(count: int) -> list[Chat]:
-    """Conversations about one picture each: one answer, or two."""
-    found = []
-    for k in range(count):
-        chat = asked(PICTURES[k % 4 : k % 4 + 1], "Who is shown here?", f"This is {NAMES[k % 4]}.")
-        again = asked((), "Where?", f"By the {('lighthouse', 'keeper')[k % 2]}.").turns
-        found.append(Chat((*chat.turns, *(again if k % 3 else ()))))
-    return found
-
-
-def aligning(toy, folder, rows=None, *, learns="vision", **settings):
+def aligning(toy, folder, rows=(), **settings):
     """A phase that aligns a toy's pictures, seen as pixels."""
-    model = copy.deepcopy(toy.model)
-    load.train_only(model, learns)
-    rows = rows or alone(settings.get("steps", 2) * settings.get("batch", 4))
-    whole = {"lora_r": 0, "freeze_vision": False, "learns": learns, **settings}
-    return replace(phase_of(toy, folder, "align", rows, model=model, **whole), encoder=toy.pixels)
+    return phase_of(toy, folder, "align", rows, **{**EYES, **settings})
 
 
 def about(*answers: tuple[str, str]) -> Chat:

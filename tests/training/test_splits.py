@@ -8,10 +8,11 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from models.loaded import toy_of
+from models.loaded import PLAIN, toy_of
 from safetensors.torch import load_file
 from training.phases import furthest
 
+from mmrc_helpers.models import load
 from mmrc_helpers.store import files
 
 OWN = {
@@ -19,7 +20,10 @@ OWN = {
     "dpo": {"losses": {"sigmoid": 1.0, "sft": 0.3}},
     "adpo": {},
     "grpo": {"completions": 4, "max_new_tokens": 8, "beta": 0.05},
+    "align": {},
 }
+# It trains whole weights, at a rate at which Adam's first steps do not turn rounding into differences.
+TRAIN = {"align": {"lora_r": 0, "freeze_vision": False, "learns": "vision", "learning_rate": 1e-4}}
 pytestmark = pytest.mark.slow
 
 
@@ -31,7 +35,7 @@ def made(root: Path, name: str, method: str, processes: int, machine=None, train
         "family": "qwen3_vl",
         "method": method,
         "own": OWN[method],
-        "train": {"batch": 4, **(train or {})},
+        "train": {"batch": 4, **TRAIN.get(method, {}), **(train or {})},
     }
     told["machine"] = {"micro_batch": 2, "processes": processes, "launcher": "torchrun", **(machine or {})}
     (folder / "settings.json").write_text(json.dumps(told))
@@ -42,7 +46,10 @@ def made(root: Path, name: str, method: str, processes: int, machine=None, train
     command = [sys.executable, *launcher, str(here / "ranks.py"), str(folder)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    weights = load_file(folder / "saved" / "adapter_model.safetensors")
+    if method in TRAIN:  # under ZeRO-3 the names in the file are others, which loading understands
+        weights = dict(load.load_model(folder / "saved", PLAIN).state_dict())
+    else:
+        weights = load_file(folder / "saved" / "adapter_model.safetensors")
     return files.read_jsonl(folder / "metrics.jsonl"), weights
 
 
@@ -76,6 +83,8 @@ def test_two_processes_learn_what_one_learns(root, one, method):
 @pytest.mark.parametrize("method", list(OWN))
 @pytest.mark.parametrize("machine", [{"zero": "2"}, {"zero": "3"}, {"fsdp": True}], ids=["2", "3", "fsdp"])
 def test_sharded_weights_learn_what_whole_ones_learn(root, one, method, machine):
+    if method in TRAIN and "fsdp" in machine:
+        pytest.skip("whole weights are not trained under FSDP: a study that wants it is refused")
     (how,) = machine.values()
     same(one(method), made(root, f"{method}-sharded-{how}", method, 2, machine), 1e-4)
 
