@@ -79,7 +79,8 @@ def _power(axes: Axes, power: pd.DataFrame) -> list[str]:
     axes.axhline(0.8, color="black", linestyle="--", linewidth=1)
     axes.set(xlabel="true accuracy", ylim=(0, 1.02), title="power to tell it from chance")
     axes.title.set_fontsize(11)
-    axes.legend(fontsize=8, frameon=False, loc="lower right")
+    # below: with few people the curves run through every corner
+    axes.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.12))
     style.plain(axes)
     return words
 
