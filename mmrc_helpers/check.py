@@ -19,7 +19,7 @@ from mmrc_helpers.models import mlx
 from mmrc_helpers.store.keys import plain
 from mmrc_helpers.study import rehearsal, stages
 from mmrc_helpers.study.runs import Run, load_study
-from mmrc_helpers.tasks.example import Example, answer_of, compared
+from mmrc_helpers.tasks.example import Example, answer_of, compared, pictures_of
 from mmrc_helpers.tasks.rows import Task, chats_of
 from mmrc_helpers.training import METHODS, rows_of_a_step
 from mmrc_helpers.worlds import INVALID, WORLDS, Data, World
@@ -175,6 +175,10 @@ def phase_items(where: str, world: World, data: Data, phase: Mapping, seed: int)
         yield from reward_items(where, world, tasks, phase)
     elif kind != "chats":
         yield from pair_items(where, rows, phase, kind)
+    elif not METHODS[phase["method"]["name"]].reads:
+        other = sum(len(pictures_of(chat.turns)) != 1 for chat in rows)
+        said = f"{other} of {len(rows)} rows show no picture or several" if other else "one in each row"
+        yield Item(FAILED if other else PASSED, f"{where}: pictures", said)
 
 
 def _fitting(where: str, rows: Sequence, phase: Mapping) -> Iterator[Item]:

@@ -179,3 +179,14 @@ def test_a_short_name_says_where_its_model_would_be_and_how_much_it_takes(tmp_pa
     with pytest.raises(check.UserError, match="did you mean smolvlm?"):
         mlx.folder_of("smolvml", str(tmp_path))
     assert mlx.folder_of(str(tmp_path), "") == tmp_path
+
+
+@pytest.mark.parametrize(("mix", "found"), [("caption: 1.0", PASSED), ("lineup: 1.0", FAILED)])
+def test_an_alignment_needs_one_picture_in_each_row(told, mix, found):
+    status, said = told(f"""
+extends: tiny_base
+people: {{background: 16, novel: 16, passers_by: 8, train_scenes: 1, text_scenes: 8}}
+phases:
+  - {{method: align, learns: vision, freeze_vision: false, steps: 1, teach.replay_mix: {{{mix}}}}}
+""")
+    assert (status == 0) == (found == PASSED) and f"{found}  base, phase 1 (align): pictures: " in said, said
