@@ -18,7 +18,7 @@ from mmrc_helpers.errors import UserError
 from mmrc_helpers.models import chat, mllama, qwen
 from mmrc_helpers.models.features import Pixels
 from mmrc_helpers.models.plain import layout_of
-from mmrc_helpers.tasks.example import Turn, pictures_of
+from mmrc_helpers.tasks.example import Turn, answers_in, pictures_of
 
 IGNORED = -100  # label of a token that carries no loss
 PIECE = 512  # conversations that are turned into tokens at once
@@ -141,7 +141,7 @@ class Encoder:
     def _answers(self, turns: Chat, ids_T: np.ndarray) -> np.ndarray:
         """What `_exact` finds, in a conversation of questions and answers without reading its prompts again:
         the answers' tokens are known, and so is at which of the end tokens each ends."""
-        said = ["".join(content for _, content in parts) for role, parts in turns if role == "assistant"]
+        said = answers_in(turns)
         ends = np.flatnonzero(ids_T == self.end)
         count, own = self._ends(len(said))
         mask_T = np.zeros(len(ids_T), bool)

@@ -166,6 +166,11 @@ def pictures_of(turns: Iterable[Turn]) -> tuple[str, ...]:
     return tuple(content for _, parts in turns for kind, content in parts if kind == "image")
 
 
+def answers_in(turns: Iterable[Turn]) -> list[str]:
+    """What the assistant says in a conversation, turn by turn."""
+    return ["".join(content for _, content in parts) for role, parts in turns if role == "assistant"]
+
+
 # --- files -------------------------------------------------------------------------------------------------
 
 

@@ -15,6 +15,7 @@ from transformers import TrainingArguments
 
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.models.load import base_model
+from mmrc_helpers.tasks.example import answers_in
 from mmrc_helpers.tasks.rows import Chat
 from mmrc_helpers.training.phase import Ours, Phase, whole
 
@@ -48,14 +49,14 @@ def trainer(phase: Phase) -> Trainer:
             "about one picture alone, of people by train.teach.replay_mix: {caption: 1.0}"
         )
     known, variance = embedded(phase.model, (unit for row in said for unit in row))
-    tokens = [int((tokens.ids_T == encoder.image).sum()) for (tokens,) in phase.tokens]
+    counts = [int((tokens.ids_T == encoder.image).sum()) for (tokens,) in phase.tokens]
 
     def collated(batch: Sequence[dict]) -> dict:
         """The pictures of a pass, what their tokens are to be (T, H), and what each of these weighs (T)."""
         rows = [item["row"] for item in batch]
         words = [torch.stack([known[unit] for unit in said[row]]) for row in rows]
-        wanted = [shares(tokens[row], len(said[row])) @ own for row, own in zip(rows, words, strict=True)]
-        weights = [torch.full((tokens[row],), 1 / (tokens[row] * len(rows))) for row in rows]
+        wanted = [shares(counts[row], len(said[row])) @ own for row, own in zip(rows, words, strict=True)]
+        weights = [torch.full((counts[row],), 1 / (counts[row] * len(rows))) for row in rows]
         pictures = encoder.pictures.inputs([phase.tokens[row][0].pictures for row in rows])
         return {**pictures, "wanted_TH": torch.cat(wanted), "weights_T": torch.cat(weights)}
 
@@ -86,15 +87,20 @@ def trainer(phase: Phase) -> Trainer:
 def units(chat: Chat, tokenizer) -> list[Unit]:
     """What is said about a picture, in an order that is the same for all: of several answers each, ordered by
     what they are `about` where the world's truth says so; of one its tokens."""
-    said = ["".join(content for _, content in parts) for role, parts in chat.turns if role == "assistant"]
+    said = answers_in(chat.turns)
     about = [str(example.truth.get("about", "")) for example in chat.examples]
     if len(about) == len(said):
         said = [text for _, text in sorted(zip(about, said, strict=True), key=lambda pair: pair[0])]
-    words = [text.strip(" .") for text in said]
-    # as they would stand inside a sentence, where most of what a language part has read stood
-    ids = tokenizer([f" {own}" if own else "" for own in words], add_special_tokens=False)["input_ids"]
-    found = [tuple(own) for own in ids if own]
+    found = [own for text in said if (own := _ids(text, tokenizer))]
     return found if len(said) > 1 else [(token,) for own in found for token in own]
+
+
+@lru_cache(maxsize=1 << 16)  # rows are many, what is said in them is mostly the same
+def _ids(text: str, tokenizer) -> Unit:
+    """The tokens of a text as it would stand inside a sentence, where most of what a language part has read
+    stood; none for one of full stops alone."""
+    words = text.strip(" .")
+    return tuple(tokenizer(f" {words}", add_special_tokens=False)["input_ids"]) if words else ()
 
 
 def embedded(model, said: Iterable[Unit]) -> tuple[dict[Unit, torch.Tensor], float]:

@@ -216,7 +216,7 @@ def start_again(trainer: Ours, folder: Path) -> str | None:
 
 class Metrics(TrainerCallback):
     """Writes metrics.jsonl and the progress line from what the trainer logs: loss, rate, gradient norm, and
-    what the method adds (rewards, margins, …)."""
+    what the method adds (rewards, margins, …); at the machine's intervals, also when resumed."""
 
     RENAMED = {"mean_token_accuracy": "token_accuracy"}
     LEFT_OUT = {"epoch", "num_tokens", "step_time", "total_flos"}
