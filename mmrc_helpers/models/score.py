@@ -42,7 +42,7 @@ class _Tree:
     forks: tuple[_Fork, ...]
     requests: tuple[int, ...]
     places: tuple[list[int], ...]  # of each request: the tokens whose successors are its answer
-    count: int  # conversations
+    rows: int  # how many rows of its longest conversation alone hold as many tokens
 
 
 @torch.no_grad()
@@ -57,9 +57,9 @@ def answer_batches(
 ) -> Iterator[tuple[list[int], torch.Tensor, torch.Tensor, torch.Tensor]]:
     """Teacher-forced distributions along the answers, with `ends` also at the end of the turn behind them.
 
-    Yields for every forward pass of `batch` conversations: the places of its requests in `requests`,
-    logp_RDV in float32, target_RD (token ids) and real_RD (false where a shorter answer is padded); of long
-    answers one piece of D after the other, each with all requests. A conversation is read once, however many
+    Yields for every forward pass of `batch` rows: the places of its requests in `requests`, logp_RDV in
+    float32, target_RD (token ids) and real_RD (false where a shorter answer is padded); of long answers one
+    piece of D after the other, each with all requests. A conversation is read once, however many
     answers it gets: they branch off behind it, blind to each other; and so do conversations about the same
     pictures from what they begin with, if that holds all of them. dtype: of the model's weights.
     """
@@ -148,7 +148,7 @@ def _tree(stem: int, group: Sequence[Told], answers: Sequence[Sequence[int]]) ->
         return slice(start, end)
 
     bodies = [fork(prompt.ids_T[stem:-1], stem) for prompt, _ in group]
-    kept = end
+    kept, longest = end, 0
     for (prompt, numbers), body in zip(group, bodies, strict=True):
         last = fork(prompt.ids_T[-1:], len(prompt.ids_T) - 1, body)
         starts: dict[tuple[int, ...], int] = {}
@@ -159,18 +159,19 @@ def _tree(stem: int, group: Sequence[Told], answers: Sequence[Sequence[int]]) ->
                 starts[branch] = fork(ids_T, len(prompt.ids_T), body, last).start
             first = starts[branch]
             places[number] = [last.start, *range(first, first + len(branch))]
+        longest = max(longest, len(prompt.ids_T) + sum(map(len, starts)))
     ids_T = np.concatenate(pieces)
     row = Tokens(ids_T, np.zeros(len(ids_T), dtype=bool), group[0][0].pictures)
     own = tuple(fork for fork in forks if fork.length)
-    return _Tree(row, stem, end - kept, own, tuple(places), tuple(places.values()), len(group))
+    return _Tree(row, stem, end - kept, own, tuple(places), tuple(places.values()), -(-end // longest))
 
 
 def _passes(trees: Iterable[_Tree], batch: int) -> Iterator[list[_Tree]]:
-    """The trees from short to long, so that passes hold little padding, with at most so many conversations in
-    each."""
+    """The trees from short to long, so that passes hold little padding, in each the room of at most so many
+    rows."""
     part: list[_Tree] = []
     for tree in sorted(trees, key=lambda tree: len(tree.row.ids_T)):
-        if part and sum(other.count for other in part) + tree.count > batch:
+        if part and sum(other.rows for other in part) + tree.rows > batch:
             yield part
             part = []
         part.append(tree)
