@@ -23,6 +23,7 @@ import numpy as np
 import tiny
 import torch
 from bench_lines import line
+from bench_methods import in_every_order
 
 from mmrc_helpers.dynamics import adapters
 from mmrc_helpers.dynamics.points import schedule
@@ -210,6 +211,30 @@ def _rows(model, encoder: Encoder, requests: Sequence[score.Request], batch: int
     return found
 
 
+def choosing(bed: Bed) -> None:
+    """Lettered questions a second, each in every order of its options, with the features of their pictures:
+    names for a picture, and pictures for a name. The peer generates every order by itself, from pixels."""
+    model = bed.model().eval()
+    load.choose_attention(model, CPU)
+    evaluate = find_run(load_study("reversal"), "forward", 0).params["evaluate"]
+    asked = list(bed.world.ask(bed.test, evaluate["ask"], bed.run.params["untaught"]))
+    for name, how in (("choices", "words"), ("lineups", "pictures")):
+        examples = [e for e in asked if e.how == how and e.lesson in ("portrait", "lineup")][:128]
+        some = examples[:: max(1, len(examples) // 4)]
+        ours = best(partial(_chosen, bed, model, examples, evaluate))
+        looped = best(partial(_written_alone, bed, model, in_every_order(some, evaluate["orders"])))
+        say(name, len(examples) / ours, "questions/s", len(some) / looped, goal=10)
+
+
+def _chosen(bed: Bed, model, examples: Sequence[Example], evaluate: dict) -> None:
+    encoder = bed.encoder([question(e) for e in examples], model)
+    Answerer(model, encoder, CPU, evaluate["batch"], evaluate["orders"], 3).scored(examples)
+
+
+def _written_alone(bed: Bed, model, examples: Sequence[Example]) -> None:
+    Answerer(model, bed.encoder([question(e) for e in examples]), CPU, 1, 1, 3).written(examples)
+
+
 def training(bed: Bed) -> None:
     """Tokens a second of a training step on line-ups. The peer is what a stock trainer does: pixels through
     the vision part in every step, PyTorch's fused attention."""
@@ -375,6 +400,7 @@ PARTS = (
     encoding,
     features,
     scoring,
+    choosing,
     training,
     probing,
     probed_adapters,

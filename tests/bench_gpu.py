@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +24,7 @@ os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", PYTORCH_NV
 import bench_models  # noqa: E402
 import torch  # noqa: E402
 from bench_lines import CASE_SECONDS, Budget, Places, Workers, flops, line, peak_of  # noqa: E402
-from bench_methods import BATCH, STEPS, Clock, draw, now_on, timed, told  # noqa: E402
+from bench_methods import BATCH, STEPS, Clock, draw, in_every_order, now_on, timed, told  # noqa: E402
 from models.loaded import Toy  # noqa: E402
 from training.phases import ASKED  # noqa: E402
 
@@ -124,10 +123,8 @@ def choices(shape: str, size: str, kind: str, root: Path, device: torch.device) 
         return Answerer(toy.model, Encoder(toy.processor, seen), device, 16, ORDERS, LETTER).scored(examples)
 
     alone = Answerer(toy.model, toy.pixels, device, 1, 1, LETTER)
-    turned = [replace(e, options=tuple(rotate(e.options, shift)))
-              for e in examples[:LOOPED] for shift in range(ORDERS)]  # fmt: skip
     seconds = _best(ours, device)
-    looped = _best(lambda: alone.written(turned), device)
+    looped = _best(lambda: alone.written(in_every_order(examples[:LOOPED], ORDERS)), device)
     return {"rate": len(examples) / seconds, "peer": LOOPED / looped}
 
 

@@ -15,7 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -30,7 +31,7 @@ from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, SFTConfig, SFTTr
 from trl.kernels import chunked_logprob
 
 from mmrc_helpers.store.pictures import Shards, write_shards
-from mmrc_helpers.tasks.example import Example
+from mmrc_helpers.tasks.example import Example, rotate
 from mmrc_helpers.tasks.rows import Chat, Pair, Task
 
 SIDE, BATCH, STEPS = 512, 4, 2
@@ -142,6 +143,13 @@ def tasks(steps: int) -> list[Task]:
 def chats(steps: int) -> list[Chat]:
     """An answer behind each picture."""
     return [pair.chosen for pair in answers(steps)]
+
+
+def in_every_order(examples: Sequence[Example], orders: int) -> list[Example]:
+    """Lettered examples, each once in every cyclic order of its options."""
+    return [replace(example, options=tuple(rotate(example.options, shift)),
+                    captions=tuple(rotate(example.captions, shift)))
+            for example in examples for shift in range(orders)]  # fmt: skip
 
 
 ROWS: dict[str, Callable] = {"dpo": answers, "adpo": contexts, "grpo": tasks, "sft": chats}
