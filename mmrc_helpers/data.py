@@ -6,6 +6,7 @@ not fetched again, what was cut off goes on; a failure is said in a sentence and
 """
 
 import argparse
+import contextlib
 import importlib.util
 import os
 import re
@@ -96,7 +97,7 @@ def _chosen(kind: str, names: str, folder: Path) -> list[Item]:
     for name in dict.fromkeys(word.strip() for word in names.split(",") if word.strip()):
         if _plain(name) in plain:
             items.append(_known_item(kind, plain[_plain(name)], known[plain[_plain(name)]], folder))
-        elif re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        elif _may_be_on_the_hub(name):
             wanted = OF_A_MODEL if kind == "model" else OF_A_DATASET
             items.append(Item(name, kind, name, folder.expanduser() / name.partition("/")[2], wanted))
         else:
@@ -104,6 +105,16 @@ def _chosen(kind: str, names: str, folder: Path) -> list[Item]:
             wrong.append(f"--{kind}s: {name} is not known{near}")
     raise_all(wrong)
     return items
+
+
+def _may_be_on_the_hub(name: str) -> bool:
+    """Whether a text has the form OWNER/NAME of the Hub."""
+    from huggingface_hub.utils import HFValidationError, validate_repo_id  # slow to import
+
+    with contextlib.suppress(HFValidationError):
+        validate_repo_id(name)
+        return "/" in name
+    return False
 
 
 def _known_item(kind: str, name: str, of: Mapping, folder: Path) -> Item:

@@ -249,41 +249,63 @@ def _begins(path: Path, start: bytes) -> bool:
 # --- what paints pictures ----------------------------------------------------------------------------------
 
 PARTS = ("unet", "vae", "text_encoder", "text_encoder_2")  # of a pipeline that have weights
-BESIDE = ("scheduler", "tokenizer", "tokenizer_2")
-PIPELINE = "StableDiffusionXLPipeline"
+TOKENIZER = (("tokenizer.json",), ("vocab.json", "merges.txt"))  # either is whole
+BESIDE = {"scheduler": (("scheduler_config.json",),), "tokenizer": TOKENIZER, "tokenizer_2": TOKENIZER}
+PIPELINE, TINY = "StableDiffusionXLPipeline", "AutoencoderTiny"
 
 
 def painter_problems(settings: Mapping, machine: Mapping) -> list[str]:
     """What is wrong with the folders of a diffusion model and of its small decoder, if it has one, a sentence
     each with its fix. settings: `model` and `tiny_vae`, folders in machine.models_folder."""
-    folder, found = where({"name": settings["model"]}, machine), []
-    if not folder.is_dir():
-        found.append(_no_painter("people.sdxl.model", folder, "sdxl_turbo"))
-    else:
-        index = _json(folder / "model_index.json", [], found)
-        if index and index.get("_class_name") != PIPELINE:
-            found.append(f"model.name: {show(folder)} is a {index.get('_class_name')}, no {PIPELINE}")
-        found += [f"model.name: {problem}" for part in PARTS for problem in _part(folder / part)]
-        lacking = [folder / part for part in BESIDE if not (folder / part).is_dir()]
-        found += [f"model.name: {show(part)} is missing; {WHOLE}" for part in lacking]
+    found = list(_pipeline(settings["model"], machine))
     if settings["tiny_vae"]:
         decoder = where({"name": settings["tiny_vae"]}, machine)
-        if not decoder.is_dir():
-            found.append(_no_painter("people.sdxl.tiny_vae", decoder, "taesdxl"))
-        else:
-            found += [f"model.name: {problem}" for problem in _part(decoder)]
-    return [problem.replace("model.name: ", "people.sdxl: ") for problem in found]
+        found += _part(decoder, TINY) if decoder.is_dir() else [_no_painter("tiny_vae", decoder, "taesdxl")]
+    return [problem if problem.startswith("people.") else f"people.sdxl: {problem}" for problem in found]
 
 
-def _no_painter(name: str, folder: Path, known: str) -> str:
+def _pipeline(name: str, machine: Mapping) -> Iterator[str]:
+    folder = where({"name": name}, machine)
+    if not name or not folder.is_dir():
+        yield _no_painter("model", folder, "sdxl_turbo")
+        return
+    index = _content(folder / "model_index.json")
+    if isinstance(index, str):
+        yield index
+        return
+    if (kind := index.get("_class_name")) != PIPELINE:
+        yield (
+            f"{show(folder)} is a {kind}, no {PIPELINE}; take the folder of SDXL-Turbo or of another SDXL"
+            if kind
+            else f"{show(folder / 'model_index.json')} names no pipeline; {WHOLE}"
+        )
+        return
+    for part in PARTS:
+        of = index.get(part)  # library and class
+        yield from _part(folder / part, of[-1] if isinstance(of, list) and of else None)
+    for part, ways in BESIDE.items():
+        if not any(all((folder / part / file).is_file() for file in way) for way in ways):
+            yield f"{show(folder / part / ways[0][0])} is missing; {WHOLE}"
+
+
+def _no_painter(setting: str, folder: Path, known: str) -> str:
     return (
-        f"{name}: no model at {folder}; where there is network, `python -m mmrc_helpers.data download "
-        f"--models {known}` fetches it, or copy it there, or set machine.models_folder to where it lies"
+        f"people.sdxl.{setting}: no model at {folder}; where there is network, `python -m mmrc_helpers.data "
+        f"download --models {known}` fetches it, or copy it there, or point machine.models_folder to it"
     )
 
 
-def _part(folder: Path) -> Iterator[str]:
-    """What is wrong with one part of a pipeline: its weights, in any precision."""
+def _content(path: Path) -> dict | str:
+    """What a JSON file says, or what is wrong with it."""
+    found: list[str] = []
+    content = _json(path, [], found)
+    if not found and not isinstance(content, dict):
+        return f"{show(path)} is damaged (no JSON object); download it again"
+    return found[0].removeprefix("model.name: ") if found else content
+
+
+def _part(folder: Path, kind: str | None) -> Iterator[str]:
+    """What is wrong with one part of a pipeline, of a class by this name: its weights, in any precision."""
     if not folder.is_dir():
         yield f"{show(folder)} is missing; {WHOLE}"
         return
@@ -292,12 +314,15 @@ def _part(folder: Path) -> Iterator[str]:
         yield from _file_of_weights(path, set(), [path.name] if _begins(path, POINTER) else [])
         if _begins(path, POINTER):
             yield f"{show(path)} is a pointer of git-lfs; fetch the file with `git lfs pull` in that folder"
-    if not weights and any(list(folder.glob(kind)) for kind in PICKLED):
+    if not weights and any(list(folder.glob(ending)) for ending in PICKLED):
         yield (
             f"{show(folder)} holds only pickled weights, which run code when they are loaded; take a version "
             "with *.safetensors"
         )
     elif not weights:
         yield f"{show(folder)} holds no *.safetensors weights; {WHOLE}"
-    if not (folder / "config.json").is_file():
-        yield f"{show(folder / 'config.json')} is missing; {WHOLE}"
+    config = _content(folder / "config.json")
+    if isinstance(config, str):
+        yield config
+    elif kind and kind not in (config.get("_class_name"), *config.get("architectures", ())):
+        yield f"{show(folder)} is of another class than {kind}; {WHOLE}"

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
-from mmrc_helpers.errors import UserError, raise_all
+from mmrc_helpers.errors import UserError, listed, raise_all
 from mmrc_helpers.execution import worker
 from mmrc_helpers.models import folder as model_folder
 from mmrc_helpers.models.load import device_of
@@ -29,6 +29,7 @@ from mmrc_helpers.store import disk
 
 THUMB = 16  # pixels on the side at which pictures are compared
 LATENT = 8  # pixels on a side for one place of the latents
+NAMED = 8  # groups that one message names
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,11 @@ def paint(subjects: Sequence[Subject], settings: Mapping, machine: Mapping, plac
             torch.distributed.barrier()
     if several:
         torch.distributed.destroy_process_group()
+    if worker.rank() == 0 and (again := [group for group, attempt in chosen.items() if attempt]):
+        worker.warn(
+            f"painted again, because they looked like somebody before them: {listed(again[:NAMED])}"
+            + (f" and {len(again) - NAMED} more" if len(again) > NAMED else "")
+        )
     return {group: table_of(place, group, attempt) for group, attempt in chosen.items()}
 
 
@@ -159,17 +165,24 @@ class Painter:
     """A pipeline on this process's device, half precision on GPUs."""
 
     def __init__(self, settings: Mapping, machine: Mapping):
-        from diffusers import AutoencoderTiny, AutoPipelineForText2Image  # slow to import
+        from diffusers import AutoencoderTiny, AutoPipelineForText2Image, logging  # slow to import
 
+        logging.set_verbosity_error()  # else it prints every long prompt, twice a pass
         self.settings, self.device, self.warned = settings, device_of(machine), False
         dtype = torch.float16 if self.device.type == "cuda" else torch.float32
         where = {"dtype": dtype, "use_safetensors": True, "local_files_only": True}
         folder = model_folder.where({"name": settings["model"]}, machine)
         half = {"variant": "fp16"} if any(folder.glob("*/*.fp16.safetensors")) else {}
-        self.pipe = AutoPipelineForText2Image.from_pretrained(folder, add_watermarker=False, **where, **half)
-        if settings["tiny_vae"]:
-            decoder = model_folder.where({"name": settings["tiny_vae"]}, machine)
-            self.pipe.vae = AutoencoderTiny.from_pretrained(decoder, **where)
+        try:
+            self.pipe = AutoPipelineForText2Image.from_pretrained(
+                folder, add_watermarker=False, **where, **half
+            )
+            if settings["tiny_vae"]:
+                folder = model_folder.where({"name": settings["tiny_vae"]}, machine)
+                self.pipe.vae = AutoencoderTiny.from_pretrained(folder, **where)
+        except (OSError, ValueError, KeyError, TypeError, NotImplementedError, RuntimeError) as error:
+            said = str(error).strip().splitlines()[0]
+            raise UserError(f"people.sdxl: {folder} cannot be loaded ({said}); download it again") from error
         self.pipe.to(self.device)
         self.pipe.set_progress_bar_config(disable=True)
 
@@ -223,6 +236,12 @@ def _generator(seed: str) -> torch.Generator:
 
 def licence(settings: Mapping) -> str:
     """A sentence about who may use what the weights paint."""
-    said = model_folder.published(settings["model"]).get("licence")
-    own = said or f"not known here; see the card of {settings['model']}"
-    return f"Their pictures were painted by the weights {settings['model']}. Licence of the weights: {own}."
+    model, tiny = settings["model"], settings["tiny_vae"]
+    said = (
+        f"Their pictures were painted by the weights {model}. Licence of the weights: {_licence_of(model)}."
+    )
+    return f"{said} They were decoded by {tiny}; its licence: {_licence_of(tiny)}." if tiny else said
+
+
+def _licence_of(folder: str) -> str:
+    return model_folder.published(folder).get("licence") or f"not known here; see the card of {folder}"

@@ -27,6 +27,7 @@ RECORDED = (
     "trl",
     "peft",
     "deepspeed",
+    "diffusers",
     "accelerate",
     "datasets",
     "numpy",

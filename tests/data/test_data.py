@@ -157,12 +157,13 @@ def test_without_network_what_was_copied_by_hand_counts_as_here(place):
 
 def test_names_may_be_spelled_as_the_studies_are_and_unknown_ones_are_all_named(capsys):
     assert data._chosen("model", "qwen3vl_8b, Llama-3.2-11B", Path("m"))[1].name == "llama_3_2_11b"
-    arguments = ["download", "--models", "qwen3_vl_9b,smolvlm2,nothing_like_it", "--datasets", "vsr"]
+    arguments = ["download", "--models", "qwen3_vl_9b,smolvlm2,nothing_like_it,x/..", "--datasets", "vsr"]
     assert data.main(arguments) == 2
     said = capsys.readouterr().err
     assert "qwen3_vl_9b is not known; did you mean qwen3_vl_8b?" in said
     assert "smolvlm2 is not known; did you mean smolvlm?" in said
     assert "nothing_like_it is not known; there are qwen3_vl_8b" in said
+    assert "x/.. is not known; there are" in said
 
 
 def test_a_disk_that_is_too_small_is_found_before_anything_is_fetched(place):

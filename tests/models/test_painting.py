@@ -76,12 +76,16 @@ def sums(tables) -> dict[str, str]:
 
 
 def test_any_number_of_processes_paints_the_same_and_nobody_is_like_anybody_before(
-    machine, tmp_path, monkeypatch
+    machine, tmp_path, monkeypatch, capsys
 ):
     settings, everybody = {**SETTINGS, "alike": 0.45}, subjects(6)
     tables = painting.paint(everybody, settings, machine, tmp_path / "one")
     attempts = {group: int(path.stem.rpartition("-")[2]) for group, path in tables.items()}
     assert any(attempts.values())  # else nothing of this is tested
+    told = ", ".join(group for group, attempt in attempts.items() if attempt)
+    assert (
+        f"painted again, because they looked like somebody before them: {told}\n" in capsys.readouterr().out
+    )
     thumbs = {of.group: painting.read_thumbs(tables[of.group]) for of in everybody}
     for one, other in combinations(thumbs, 2):
         assert (thumbs[one] @ thumbs[other].T).max() < settings["alike"]
@@ -116,6 +120,16 @@ def test_a_small_decoder_takes_the_place_of_the_large_one(machine):
     ]
     assert {image.size for images in painted for image in images} == {(16, 16)}
     assert painted[0][0].tobytes() != painted[1][0].tobytes()
+    said = painting.licence({**SETTINGS, "tiny_vae": "taesdxl"})
+    assert said.endswith(" They were decoded by taesdxl; its licence: MIT.")
+
+
+def test_parts_that_do_not_fit_each_other_are_one_sentence(models, tmp_path):
+    shutil.copytree(models, tmp_path, dirs_exist_ok=True)
+    config = tmp_path / "sdxl-toy" / "unet" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "block_out_channels": [32, 64]}))
+    with pytest.raises(UserError, match=r"people\.sdxl: .*sdxl-toy cannot be loaded \(.*\); download"):
+        painting.Painter(SETTINGS, {"models_folder": str(tmp_path), "accelerator": "cpu"})
 
 
 @pytest.fixture
@@ -156,7 +170,9 @@ def test_a_data_folder_is_painted_goes_on_after_a_kill_and_names_the_licence(sta
         "painted by the weights sdxl-toy. Licence of the weights: not known here"
         in (part / "README.md").read_text()
     )
-    assert painting.licence({"model": "sdxl-turbo"}).endswith("Non-Commercial Research Community License.")
+    assert painting.licence({"model": "sdxl-turbo", "tiny_vae": ""}).endswith(
+        "Non-Commercial Research Community License."
+    )
     generate.main(part)
     assert not (part / "painted").exists()
 
@@ -227,6 +243,18 @@ def another_kind(folder: Path) -> None:
     index.write_text(json.dumps({**json.loads(index.read_text()), "_class_name": "FluxPipeline"}))
 
 
+def written(name: str, text: str):
+    return lambda folder: (folder / name).write_text(text)
+
+
+def tiny_inside(folder: Path) -> None:
+    shutil.copytree(folder / "taesd-toy", folder / "sdxl-toy" / "vae", dirs_exist_ok=True)
+
+
+def whole_beside(folder: Path) -> None:
+    shutil.copytree(folder / "sdxl-toy" / "vae", folder / "taesd-toy", dirs_exist_ok=True)
+
+
 WRONG = {
     "absent": (removed("sdxl-toy"), "people.sdxl.model: no model at "),
     "how to get it": (
@@ -239,12 +267,33 @@ WRONG = {
         "model_index.json is missing; download the whole model",
     ),
     "no part": (removed("sdxl-toy/text_encoder_2"), "text_encoder_2 is missing; download the whole model"),
-    "no scheduler": (removed("sdxl-toy/scheduler"), "scheduler is missing; download the whole model"),
+    "no scheduler": (
+        removed("sdxl-toy/scheduler"),
+        "scheduler_config.json is missing; download the whole",
+    ),
+    "no words": (
+        removed("sdxl-toy/tokenizer/tokenizer.json"),
+        "tokenizer.json is missing; download",
+    ),
     "no config": (removed("sdxl-toy/unet/config.json"), "config.json is missing"),
     "pickled": (pickled, "unet holds only pickled weights, which run code when they are loaded"),
     "cut off": (cut_off, "it was cut off or damaged; download it again"),
     "pointer": (pointer, "is a pointer of git-lfs; fetch the file with `git lfs pull`"),
-    "another kind": (another_kind, "is a FluxPipeline, no StableDiffusionXLPipeline"),
+    "another kind": (
+        another_kind,
+        "is a FluxPipeline, no StableDiffusionXLPipeline; take the folder of",
+    ),
+    "an index of nothing": (
+        written("sdxl-toy/model_index.json", "{}"),
+        "model_index.json names no pipeline",
+    ),
+    "an index of another form": (written("sdxl-toy/model_index.json", "[]"), "is damaged (no JSON object); "),
+    "a damaged part": (written("sdxl-toy/unet/config.json", "{{"), "config.json is damaged (Expecting"),
+    "another decoder": (
+        tiny_inside,
+        "vae is of another class than AutoencoderKL; download the whole model",
+    ),
+    "a decoder that is not tiny": (whole_beside, "taesd-toy is of another class than AutoencoderTiny"),
 }
 
 
