@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -313,6 +314,51 @@ def test_a_model_of_unknown_size_says_where_to_put_it(tmp_path):
     text = f"model: {{source: folder, name: Empty}}\nmachine: {{models_folder: {tmp_path}}}"
     with pytest.raises(UserError, match="holds no \\*.safetensors"):
         memory.plan(study_of(tmp_path, text))
+
+
+def broken_in(folder: Path, name: str, content) -> None:
+    """Writes a text, or changes of its JSON, into a file of a folder."""
+    path = folder / name
+    if isinstance(content, dict):
+        content = json.dumps({**json.loads(path.read_text()), **content})
+    path.write_text(content)
+
+
+def moved_behind_a_file(folder: Path) -> None:
+    folder.rename(folder.with_name("other"))
+    folder.write_text("")
+
+
+BROKEN = {
+    "a damaged processor": (
+        lambda m: broken_in(m, "processor_config.json", "<html>"),
+        "processor_config.json is damaged .*; download it again"),
+    "a processor of another kind": (
+        lambda m: broken_in(m, "processor_config.json", {"image_processor": {"patch_size": "big"}}),
+        "does to pictures cannot be read .*; download it again"),
+    "no section of text": (
+        lambda m: broken_in(m, "config.json", {"text_config": "none"}),
+        "config.json has the text_config 'none', which is no section; download it again"),
+    "heads in words": (
+        lambda m: broken_in(m, "config.json", {"text_config": {"num_attention_heads": "four"}}),
+        "config.json has the num_attention_heads 'four', which is no number of heads; download it again"),
+    "no tokenizer": (lambda m: (m / "tokenizer.json").unlink(), "holds no tokenizer"),
+    "an adapter": (
+        lambda m: (m / "config.json").rename(m / "adapter_config.json"), "holds an adapter alone; write"),
+    "a file": (moved_behind_a_file, "is a file; write the name of the folder with the whole model"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_folder_that_is_no_whole_model_is_said_as_before_a_run(tmp_path, kind):
+    text = f"model: {{source: folder, name: Mine}}\nmachine: {{models_folder: {tmp_path}}}"
+    run = study_of(tmp_path, text)
+    shutil.copytree(tiny.base_model() / "model", tmp_path / "Mine")
+    memory.plan(run)
+    breaks, says = BROKEN[kind]
+    breaks(tmp_path / "Mine")
+    with pytest.raises(UserError, match=f"^model.name: .*Mine.*{says}"):
+        memory.plan(run)
 
 
 def test_nothing_is_loaded_to_plan():
