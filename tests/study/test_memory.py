@@ -216,6 +216,47 @@ def test_what_it_says_to_change_fits(tmp_path, train, card):
     assert memory.plan(study_of(tmp_path, text), gpu_gb=card)[0]["fits"] == "yes", written["change"]
 
 
+def followed(folder: Path, text: str, card: float) -> tuple[list[dict], list[dict]]:
+    """The rows as written of a study, and of the study that says what they say to write."""
+    before, content = memory.plan(study_of(folder, text), gpu_gb=card), yaml.safe_load(text)
+    for row in before:
+        for name, said in re.findall(r"(\w+): (\{.*?\})", row["change"]):
+            content[name] = {**content.get(name, {}), **yaml.safe_load(said)}
+    after = memory.plan(study_of(folder, yaml.safe_dump(content), "followed"), gpu_gb=card)
+    return tuple([row for row in rows if row["setting"] == "as written"] for rows in (before, after))
+
+
+FOLLOWED = {  # what a study of Qwen3-VL-8B on 8 GPUs says, and GB of cards on which it does not fit
+    "an adapter": ("machine: {processes: 8, zero: none}", (12, 16, 18, 24)),
+    "one GPU": ("machine: {processes: 1, zero: none}", (14, 16, 24)),
+    "sharded": ('machine: {processes: 8, zero: "3"}', (12, 16, 18)),
+    "sharded by FSDP": ("machine: {processes: 8, fsdp: true, zero: none}", (12, 16)),
+    "two phases": ("phases: [{batch: 8}, {method: dpo, lora_dropout: 0.0}]", (14, 16, 24)),
+    "nothing trained": ("phases: []", (12, 16)),
+}
+
+
+@pytest.mark.parametrize(("kind", "card"), [(kind, card) for kind in FOLLOWED for card in FOLLOWED[kind][1]])
+def test_a_study_that_follows_what_is_said_fits_as_a_whole(tmp_path, kind, card):
+    text = (
+        "model: {source: folder, name: Qwen3-VL-8B-Instruct, dtype: bfloat16}\n"
+        "train: {batch: 16, max_length: 2048, steps: 10, taught_tokens: 0}\n"
+        f"{FOLLOWED[kind][0]}\n"
+    )
+    before, after = followed(tmp_path, text, card)
+    assert "no" in [row["fits"] for row in before]
+    assert {row["fits"] for row in after} == {"yes"}, [row["change"] for row in before]
+    assert [row["change"] for row in after] == [""] * len(after)
+
+
+def test_four_bits_for_evaluation_are_what_training_is_planned_with(tmp_path):
+    (tmp_path / "mine.yaml").write_text("extends: qwen3vl_8b\nmachine: {gpu_gb: 16}")
+    rows = memory.plan(load_study(tmp_path / "mine.yaml").runs[-1])
+    train, *_, evaluate = (row["change"] for row in rows if row["setting"] == "as written")
+    assert "model: {quantize: nf4}" in train and 'zero: "3"' not in train
+    assert re.search(r"write model: \{quantize: nf4\}, evaluate: \{batch: \d+\}, or take a larger", evaluate)
+
+
 def test_the_table_shows_every_row_and_what_to_change(tmp_path):
     rows = planned_as(tmp_path, gpu_gb=24)
     text = memory.table(rows)
