@@ -16,7 +16,7 @@ from mmrc_helpers.study.advice import Phase, Stages, changes, may_quantize
 from mmrc_helpers.study.image_tokens import Cut, cut
 from mmrc_helpers.study.needs import PARTS, Asked, Setting, evaluating, training
 from mmrc_helpers.study.runs import Run
-from mmrc_helpers.study.weights import picture_size, weights_of
+from mmrc_helpers.study.weights import count, layers_of, picture_size, weights_of
 from mmrc_helpers.training import rows_of_a_step
 
 
@@ -27,10 +27,11 @@ def plan(run: Run, gpu_gb: float = 0.0, tokens: int = 0, pictures: int = 0) -> l
     tokens: of the longest row; 0: train.max_length, which none exceeds, or without training the pictures and
     1,024. pictures: of a row; 0: as many as a choice has options.
 
-    A row has stage, setting, processes, rows and tokens of a pass, pictures of a row and tokens of one, the
-    PARTS and their peak `total` (GB of one process; less than their sum where activations are gone before
-    gradients are whole), `card` (GB, 0: not known), fits (yes, no, "?") and change: what to write where it
-    does not fit. Raises UserError where the model's sizes are not known.
+    A row has stage, setting, processes, rows and tokens of a pass, pictures of a row, picture_tokens and
+    picture_keys of one, the layers that read these (crossed), the model's parameters, the PARTS and their
+    peak `total` (GB of one process; less than their sum where activations are gone before gradients are
+    whole), `card` (GB, 0: not known), fits (yes, no, "?") and change: what to write where it does not fit.
+    Raises UserError where the model's sizes are not known.
     """
     machine = run.params["machine"]
     card = gpu_gb or machine["gpu_gb"] or _gpu_gb()
@@ -75,16 +76,23 @@ def table(rows: Sequence[Mapping]) -> str:
     lead = {"no": "does not fit", "yes": "changes with it"}
     told = [f"{row['stage']} {lead[row['fits']]}: {row['change']}" for row in rows if row["change"]]
     units = "GB of one process; total is the peak on its device, host what waits in the host's memory."
-    return "\n".join([*lines, units, *_of_pictures(rows), *told, *_of_no_card(rows)])
+    size = f"The model has {_billions(rows[0]['parameters'])} weights."
+    return "\n".join([*lines, units, size, *_of_pictures(rows), *told, *_of_no_card(rows)])
 
 
 def _of_pictures(rows: Sequence[Mapping]) -> list[str]:
-    """What the pictures of a row take of its tokens, and that they do not fit into it."""
-    one, count, most = (rows[0][name] for name in ("picture_tokens", "pictures", "tokens"))
+    """What the pictures of a row take of its tokens, and that they do not fit into it; and what is read of
+    them beside the text."""
+    one, shown, most = (rows[0][name] for name in ("picture_tokens", "pictures", "tokens"))
     if not one:
         return []
-    lacking = f"; raise train.max_length above {one * count}" if one * count >= most else ""
-    return [f"A picture takes {one} tokens; {count} in a row {one * count} of its {most}{lacking}."]
+    lacking = f"; raise train.max_length above {one * shown}" if one * shown >= most else ""
+    keys, crossed = rows[0]["picture_keys"], rows[0]["crossed"]
+    beside = f" in the text, and {keys:,} keys in each of {crossed} layers that attend to it" if keys else ""
+    return [
+        f"A picture takes {one} token{'s' * (one > 1)}{beside}; "
+        f"{shown} in a row {one * shown} of its {most}{lacking}."
+    ]
 
 
 def _of_no_card(rows: Sequence[Mapping]) -> list[str]:
@@ -128,7 +136,8 @@ def _shrunk(size: tuple[int, int], most: int) -> tuple[int, int]:
 def _row(stage: str, name: str, setting: Setting, asked: Asked, card: float) -> dict:
     return {"stage": stage, "setting": name, "processes": setting.processes, "rows": setting.micro_batch,
             "tokens": asked.tokens, "pictures": asked.pictures, "picture_tokens": asked.cut.tokens,
-            "card": card}  # fmt: skip
+            "picture_keys": asked.cut.keys, "crossed": layers_of(asked.weights).crossed,
+            "parameters": count(asked.weights), "card": card}  # fmt: skip
 
 
 def _filled(parts: Mapping[str, float], card: float) -> dict:
@@ -167,6 +176,11 @@ def _gpu_gb() -> float:
     said = subprocess.run(command, capture_output=True, text=True).stdout.split()
     mebibytes = [float(word) for word in said if word.isdigit()]
     return min(mebibytes, default=0.0) * 1024**2 / 1e9
+
+
+def _billions(number: int) -> str:
+    """8767123696 → "8.77 billion", 2712345 → "2.71 million"."""
+    return f"{number / 1e9:.3g} billion" if number >= 1e9 else f"{number / 1e6:.3g} million"
 
 
 def _shown(value) -> str:

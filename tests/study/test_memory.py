@@ -260,11 +260,18 @@ def test_four_bits_for_evaluation_are_what_training_is_planned_with(tmp_path):
 def test_the_table_shows_every_row_and_what_to_change(tmp_path):
     rows = planned_as(tmp_path, gpu_gb=24)
     text = memory.table(rows)
-    assert len(text.splitlines()) == 1 + len(rows) + 2 + sum(bool(row["change"]) for row in rows)
+    assert len(text.splitlines()) == 1 + len(rows) + 3 + sum(bool(row["change"]) for row in rows)
     assert "A picture takes 64 tokens; 4 in a row 256 of its 2048." in text
+    assert "The model has 8.77 billion weights." in text.splitlines()
     short = memory.table(planned_as(tmp_path, tokens=200))
     assert "4 in a row 256 of its 200; raise train.max_length above 256." in short
     assert "train 1, sft does not fit: write machine: {micro_batch: 1" in text
+
+
+def test_what_is_read_of_pictures_beside_the_text_is_said_with_it():
+    told = memory.table(memory.plan(load_study("llama32_11b").runs[-1]))
+    beside = "A picture takes 1 token in the text, and 6,404 keys in each of 8 layers that attend to it; "
+    assert beside in told and "The model has 10.7 billion weights." in told
 
 
 def test_where_no_gpu_is_seen_the_table_says_what_is_taken_and_how_to_be_told_what_fits(
