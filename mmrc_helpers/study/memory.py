@@ -11,7 +11,9 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from mmrc_helpers.errors import listed
 from mmrc_helpers.execution.machine import count_ranks, micro_batch
+from mmrc_helpers.study import lengths
 from mmrc_helpers.study.advice import Phase, Stages, changes, may_quantize
 from mmrc_helpers.study.image_tokens import Cut, cut
 from mmrc_helpers.study.needs import PARTS, Asked, Setting, evaluating, training
@@ -24,14 +26,15 @@ def plan(run: Run, gpu_gb: float = 0.0, tokens: int = 0, pictures: int = 0) -> l
     """Rows for the stages of a run: each as the file has it, and each training phase in other settings too.
 
     gpu_gb: memory of one GPU, GB (10^9 bytes); 0: machine.gpu_gb, else what the driver says, else not known.
-    tokens: of the longest row; 0: train.max_length, which none exceeds, or without training the pictures and
-    1,024. pictures: of a row; 0: as many as a choice has options.
+    tokens: of the longest row. pictures: of a row. Both 0: as counted where data are there, else
+    train.max_length, which no row exceeds, or without training the pictures and 1,024; and as many pictures
+    as a choice has options.
 
-    A row has stage, setting, processes, rows and tokens of a pass, pictures of a row, picture_tokens and
-    picture_keys of one, the layers that read these (crossed), the model's parameters, the PARTS and their
-    peak `total` (GB of one process; less than their sum where activations are gone before gradients are
-    whole), `card` (GB, 0: not known), fits (yes, no, "?") and change: what to write where it does not fit.
-    Raises UserError where the model's sizes are not known.
+    A row has stage, setting, processes, rows and tokens of a pass, whether these are counted, pictures of a
+    row, picture_tokens and picture_keys of one, the layers that read these (crossed), the model's parameters,
+    the PARTS and their peak `total` (GB of one process; less than their sum where activations are gone before
+    gradients are whole), `card` (GB, 0: not known), fits (yes, no, "?") and change: what to write where it
+    does not fit. Raises UserError where the model's sizes are not known.
     """
     machine = run.params["machine"]
     card = gpu_gb or machine["gpu_gb"] or _gpu_gb()
@@ -39,10 +42,17 @@ def plan(run: Run, gpu_gb: float = 0.0, tokens: int = 0, pictures: int = 0) -> l
     processes = count_ranks(machine) or 1
     card = _host_gb() / processes if cpu else card
     asked = _asked(run, tokens, pictures, cpu)
+    counts = not tokens and not pictures
+    taught = lengths.taught(run, asked.weights) if counts else [(0, 0)] * len(run.params["phases"])
     phases = [
-        Phase(replace(asked, tokens=tokens or phase["max_length"]), phase, written_setting(run, phase))
-        for phase in run.params["phases"]
+        Phase(
+            _counted(replace(asked, tokens=tokens or phase["max_length"]), *found),
+            phase,
+            written_setting(run, phase),
+        )
+        for phase, found in zip(run.params["phases"], taught, strict=True)
     ]
+    asked = _counted(asked, *lengths.asked(run, asked.weights)) if counts else asked
     batch, quantize = run.params["evaluate"]["batch"], run.params["model"]["quantize"]
     alone = Setting(processes, "none", batch, False, quantize)
     row = _row("evaluate", "as written", alone, asked, card) | _filled(evaluating(asked, alone), card)
@@ -77,7 +87,22 @@ def table(rows: Sequence[Mapping]) -> str:
     told = [f"{row['stage']} {lead[row['fits']]}: {row['change']}" for row in rows if row["change"]]
     units = "GB of one process; total is the peak on its device, host what waits in the host's memory."
     size = f"The model has {_billions(rows[0]['parameters'])} weights."
-    return "\n".join([*lines, units, size, *_of_pictures(rows), *told, *_of_no_card(rows)])
+    return "\n".join(
+        [*lines, units, size, *_of_lengths(rows), *_of_pictures(rows), *told, *_of_no_card(rows)]
+    )
+
+
+def _of_lengths(rows: Sequence[Mapping]) -> list[str]:
+    """Where the lengths of rows come from."""
+    guessed = sorted({row["tokens"] for row in rows if not row["counted"]})
+    most = f"The column tokens: of the longest row or question of about {lengths.MOST:,} in the data"
+    if not guessed:
+        return [f"{most}."]
+    allowed = "" if all(row["stage"] == "evaluate" for row in rows) else ", as train.max_length allows"
+    return [
+        f"The column tokens: rows of {listed(guessed)} tokens are planned{allowed}; shorter ones need less, "
+        "and they are counted once data and model are there."
+    ]
 
 
 def _of_pictures(rows: Sequence[Mapping]) -> list[str]:
@@ -127,6 +152,11 @@ def _asked(run: Run, tokens: int, pictures: int, cpu: bool) -> Asked:
     return Asked(run, weights, longest, shown, found, cpu)
 
 
+def _counted(asked: Asked, tokens: int, pictures: int) -> Asked:
+    """What is planned for rows that were counted; 0 tokens: they were not."""
+    return replace(asked, tokens=tokens, pictures=pictures, counted=True) if tokens else asked
+
+
 def _shrunk(size: tuple[int, int], most: int) -> tuple[int, int]:
     """Width and height once the longer side is at most `most`; 0: as they are."""
     by = min(1.0, most / max(size)) if most else 1.0
@@ -135,7 +165,8 @@ def _shrunk(size: tuple[int, int], most: int) -> tuple[int, int]:
 
 def _row(stage: str, name: str, setting: Setting, asked: Asked, card: float) -> dict:
     return {"stage": stage, "setting": name, "processes": setting.processes, "rows": setting.micro_batch,
-            "tokens": asked.tokens, "pictures": asked.pictures, "picture_tokens": asked.cut.tokens,
+            "tokens": asked.tokens, "counted": asked.counted, "pictures": asked.pictures,
+            "picture_tokens": asked.cut.tokens,
             "picture_keys": asked.cut.keys, "crossed": layers_of(asked.weights).crossed,
             "parameters": count(asked.weights), "card": card}  # fmt: skip
 
