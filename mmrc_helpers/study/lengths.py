@@ -5,7 +5,7 @@ marks around turns are those of ChatML, and in other vocabularies, where ChatML 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import islice
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from mmrc_helpers.study.weights import Weights
 from mmrc_helpers.tasks.example import answer_of, candidates, pictures_of, question
 from mmrc_helpers.tasks.rows import Task, chats_of
 from mmrc_helpers.training import METHODS
+from mmrc_helpers.worlds import Data
 from mmrc_helpers.worlds.folder import read_data, world_of
 
 MOST = 4096  # rows of a phase, and questions of an evaluation, that are counted
@@ -63,11 +64,16 @@ def asked(run: Run, weights: Weights) -> tuple[int, int]:
             return 0, 0
         if not (world := world_of(folder)).ask:
             return 0, 0
-        questions = world.ask(read_data(folder, "test"), stage.params["ask"], stage.params["teach"])
+        questions = world.ask(_data(folder, "test"), stage.params["ask"], stage.params["teach"])
         some = questions[:: -(-len(questions) // MOST) or 1]
         chats = (chat for example in some for chat in _answered(example))
         found.append(_longest(chats, counter, _pictures(run, weights, folder)))
     return tuple(map(max, zip(*found, strict=True)))
+
+
+@lru_cache(maxsize=2)  # read for every phase of every run; a finished folder stays as it is
+def _data(folder: Path, split: str) -> Data:
+    return read_data(folder, split)
 
 
 def counter_of(run: Run) -> Counter | None:
@@ -96,7 +102,7 @@ def _of_phase(run: Run, weights: Weights, phase: Mapping, stage: stages.Stage) -
     folder, method = stage.inputs["data"].folder, phase["method"]
     if not folders.is_complete(folder) or not (counter := counter_of(run)):
         return 0, 0
-    world, data, kind = world_of(folder), read_data(folder, "train"), METHODS[method["name"]].rows
+    world, data, kind = world_of(folder), _data(folder, "train"), METHODS[method["name"]].rows
     if kind in ("chats", "tasks"):
         stream = world.teach(data, phase["teach"], run.seed)
     else:

@@ -2,7 +2,8 @@
 and what to write where it does not. No model is loaded: every number is arithmetic over shapes.
 
 `plan(run)` gives rows and `table(rows)` shows them. Checked against measured peaks of toys on a CPU
-(tests/study/test_memory.py); on GPUs not measured.
+(tests/study/test_memory.py); on GPUs not measured. The rows of a phase, which wait in the host's memory, are
+left out.
 """
 
 import os
