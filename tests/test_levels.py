@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "models": ("store", "tasks", "execution.worker"),
     "dynamics": ("models", "worlds", "tasks", "store", "execution.worker"),
     "training": ("models", "tasks", "store", "execution.worker", "execution.machine"),
-    "study": ("worlds", "execution", "store", "training.__init__", "models.folder", "models.sizes"),
+    "study": ("worlds", "tasks", "execution", "store", "training.__init__", "models.folder", "models.sizes"),
     "analysis": ("study", "figures", "worlds", "store", "tasks", "execution.sheet", "execution.terminal"),
     "programs": ("training", "dynamics", "models", "worlds", "tasks", "store", "execution.worker"),
     "__init__": ("analysis", "figures", "study", "worlds", "store", "tasks"),

@@ -1,12 +1,12 @@
 """How many tokens a picture takes in each family, told from its size and the processor's settings alone."""
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmrc_helpers.errors import UserError
-from mmrc_helpers.store import files
+from mmrc_helpers.errors import UserError, show
 
 MOST_SIDE = 4096  # pixels to which Idefics3's processor enlarges at most
 
@@ -110,19 +110,33 @@ FAMILIES: dict[str, Callable[[Mapping, int, int], Cut]] = {
 
 def read_settings(folder: Path, config: Mapping, changes: Mapping) -> dict:
     """The settings of a downloaded model's processor that `cut` reads; none for a model that reads only text.
-    What a file leaves out is the default of its class. changes: the study's `model.image_processor`."""
+    What a file leaves out is the default of its class. changes: the study's `model.image_processor`. Raises
+    UserError for files that are damaged or hold something else."""
     family, vision = config["model_type"], config.get("vision_config")
     if vision is None or family not in FAMILIES:
         return {}
-    own = files.read_json(folder / "processor_config.json") if _has(folder, "processor_config.json") else {}
-    images = own.get("image_processor", {})
-    if _has(folder, "preprocessor_config.json"):
-        images = files.read_json(folder / "preprocessor_config.json") | images
-    return READERS[FAMILIES[family]]({**images, **changes}, own, vision, config)
+    own = _read(folder / "processor_config.json")
+    beside = _read(folder / "preprocessor_config.json")
+    try:
+        images = {**beside, **own.get("image_processor", {}), **changes}
+        found = READERS[FAMILIES[family]](images, own, vision, config)
+        cut(family, found, (256, 256))  # what is no number is found out here
+    except (TypeError, ValueError, AttributeError, KeyError, ArithmeticError) as error:
+        raise UserError(
+            f"model.name: what the processor in {show(folder)} does to pictures cannot be read ({error}); "
+            "download it again"
+        ) from error
+    return found
 
 
-def _has(folder: Path, name: str) -> bool:
-    return (folder / name).is_file()
+def _read(path: Path) -> dict:
+    """A file of a downloaded model's processor; {} where it has none."""
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"model.name: {show(path)} is damaged ({error}); download it again") from error
 
 
 def _read_qwen(images: Mapping, own: Mapping, vision: Mapping, config: Mapping) -> dict:

@@ -14,6 +14,8 @@ from mmrc_helpers.training import METHODS, rows_of_a_step
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 NF4 = 0.516  # bytes a weight: 4 bits, a scale of 8 bits for 64 of them, one of 32 bits for 256 scales
 CONTEXT = 0.8e9  # bytes that CUDA, cuBLAS and NCCL take (from experience, not measured)
+# Bytes of a process without its model on a CPU: Python, torch, and what they keep for themselves (measured).
+TRAINER, ASKER = 1.15e9, 0.95e9
 SLACK = 0.05  # of what comes and goes, lost between blocks on a GPU (from experience, not measured)
 LIVE = 1e9  # weights that ZeRO-3 holds whole at once (DeepSpeed's stage3_max_live_parameters)
 ANSWER = 8  # tokens of an answer that is compared, about
@@ -37,7 +39,8 @@ class Setting:
 
 @dataclass(frozen=True)
 class Asked:
-    """What is planned for: a run and its weights, the longest row, the pictures of a row, the device."""
+    """What is planned for: a run and its weights, the longest row, the pictures of a row, the device; and
+    whether rows were counted."""
 
     run: Run
     weights: Weights
@@ -45,6 +48,7 @@ class Asked:
     pictures: int
     cut: Cut
     cpu: bool
+    counted: bool = False
 
 
 def training(asked: Asked, phase: Mapping, setting: Setting) -> dict[str, float]:
@@ -73,7 +77,7 @@ def training(asked: Asked, phase: Mapping, setting: Setting) -> dict[str, float]
         for name in ("gradients", "optimizer", *(("weights",) if setting.zero == "3" else ())):
             parts["host"] += parts[name]
             parts[name] = 0.0
-    return _peak(parts, exchanged, accumulates, asked.cpu)
+    return _peak(parts, exchanged, accumulates, TRAINER if asked.cpu else 0.0)
 
 
 def evaluating(asked: Asked, setting: Setting) -> dict[str, float]:
@@ -90,7 +94,7 @@ def evaluating(asked: Asked, setting: Setting) -> dict[str, float]:
     )
     parts["passing"] = max(logits, layer) + stored * batch * asked.tokens**2  # and the mask of the branches
     parts["kv_cache"] = _kv_cache(asked, batch, evaluate["max_new_tokens"], stored)
-    return _peak(parts, 0.0, False, asked.cpu)
+    return _peak(parts, 0.0, False, ASKER if asked.cpu else 0.0)
 
 
 def _pass(asked: Asked, phase: Mapping, setting: Setting, stored: int) -> activations.Pass:
@@ -189,11 +193,11 @@ def _exchange(weights: Weights, setting: Setting, gradients: float, stored: int)
     return gradients if setting.processes > 1 and setting.zero == "none" else 0.0  # DDP's buckets
 
 
-def _peak(parts: dict[str, float], exchanged: float, accumulates: bool, cpu: bool) -> dict[str, float]:
+def _peak(parts: dict[str, float], exchanged: float, accumulates: bool, libraries: float) -> dict[str, float]:
     """The parts with `other` and `total`: gradients are whole when activations are gone, unless they are
-    summed over several passes."""
+    summed over several passes. libraries: their bytes on a CPU; 0: on a GPU."""
     moving = parts["activations"] + parts["passing"]
     most = moving + parts["gradients"] if accumulates else max(moving, parts["gradients"])
-    parts["other"] = exchanged + (0.0 if cpu else CONTEXT + SLACK * moving)
+    parts["other"] = exchanged + (libraries or CONTEXT + SLACK * moving)
     lasting = parts["weights"] + parts["adapter"] + parts["optimizer"] + parts["reference"] + parts["other"]
     return parts | {"total": lasting + max(most, parts["kv_cache"] + (0 if parts["activations"] else moving))}

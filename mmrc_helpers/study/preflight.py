@@ -12,19 +12,22 @@ from mmrc_helpers.models import folder as model_folder
 from mmrc_helpers.store import files, folders
 from mmrc_helpers.store.keys import plain
 from mmrc_helpers.study import stages
-from mmrc_helpers.study.runs import Run
+from mmrc_helpers.study.runs import Run, own_sections
 from mmrc_helpers.training import not_installed, rows_of_a_step
+
+SHOWN = ("scenes", "vsr", "cv_bench")  # worlds that have no question without a picture
 
 
 def check(runs: Iterable[Run]) -> None:
     """Looks at every downloaded model from which something has yet to be made: its files, those of what
-    paints pictures too, then its tokenizer, processor, chat template and layers, which a process of its own
-    loads; at the hosts of a hostfile; and for what phases need. Raises one UserError that lists all that is
-    wrong."""
+    paints pictures too, and whether it sees what the data show; then its tokenizer, processor, chat template
+    and layers, which a process of its own loads; at the hosts of a hostfile; and for what phases need. Raises
+    one UserError that lists all that is wrong."""
     unfinished = [run for run in runs if _is_unfinished(run)]
     models = _models(unfinished)
     raise_all(dict.fromkeys([
         *(problem for asked, _ in models for problem in model_folder.problems(**asked)),
+        *_sight_problems(unfinished),
         *_host_problems(unfinished),
         *_phase_problems(unfinished),
         *_painter_problems(unfinished),
@@ -45,6 +48,41 @@ def _models(runs: Sequence[Run]) -> list[tuple[Mapping, list[Mapping]]]:
             _, phases = models.setdefault(model_folder.where(**asked), (asked, []))
             phases += [phase for phase in plain(run.params["phases"]) if phase not in phases]
     return list(models.values())
+
+
+def _sight_problems(runs: Sequence[Run]) -> list[str]:
+    """Downloaded models that read only text, in variants that are known ahead to show pictures."""
+    return [
+        f"model.name: {run.params['model']['name']} reads only text, and {run.variant} shows the pictures of "
+        f"{world}; choose a model that sees{fix}"
+        for run in runs
+        if _reads_only_text(run)
+        for world, fix in _shown_pictures(run).items()
+    ]
+
+
+def _reads_only_text(run: Run) -> bool:
+    model, machine = run.params["model"], run.params["machine"]
+    if model["source"] != "folder" or model_folder.problems(model, machine):
+        return False
+    return "vision_config" not in model_folder.config_of(model_folder.where(model, machine), [])
+
+
+def _shown_pictures(run: Run) -> dict[str, str]:
+    """The worlds of a run whose pictures are shown for certain, each with what shows none: of a user's own
+    files it is not known before they are read."""
+    found, phases, world = {}, run.params["phases"], run.params["world"]
+    asked = {world["name"]: (world["facts"], run.params["evaluate"]["ask"])}
+    asked |= {name: (of["facts"], own_sections(run, name)["ask"]) for name, of in run.params["also"].items()}
+    for name, (facts, ask) in asked.items():
+        own = name == world["name"]
+        in_words = own and phases and all(phase["teach"].get("text_twin") for phase in phases)
+        if name in SHOWN or (name == "people" and not in_words):
+            twin = name == "people" and own and phases
+            found[name] = ", or write train: {teach: {text_twin: true}}" if twin else ""
+        elif {"image", "image_via_text"} & set(ask.get("views", ())) & set(facts.get("views", ())):
+            found[name] = ", or write evaluate: {ask: {views: [text]}}" if own else ""
+    return found
 
 
 def _host_problems(runs: Sequence[Run]) -> list[str]:

@@ -2,12 +2,12 @@
 files, from the sizes of a new model, or, before a download, from params/hub/models.yaml."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from mmrc_helpers.errors import UserError, listed, raise_all
+from mmrc_helpers.errors import UserError, listed, raise_all, show
 from mmrc_helpers.models import folder as model_folder
 from mmrc_helpers.store import folders
 from mmrc_helpers.study import stages
@@ -65,7 +65,10 @@ def weights_of(run: Run) -> Weights:
             return of_folder(base.folder / "model", model["image_processor"])
         return weights_of(find_run(load_study(model["study"], run.folder), "base", 0))
     folder, changes = model_folder.where(model, machine), model["image_processor"]
-    return of_folder(folder, changes) if folder.is_dir() else of_published(model["name"], folder, changes)
+    if model["name"] and not folder.exists():
+        return of_published(model["name"], folder, changes)
+    raise_all(model_folder.problems(model, machine))  # as before a run
+    return of_folder(folder, changes)
 
 
 def picture_size(facts: Mapping) -> tuple[int, ...]:
@@ -76,15 +79,28 @@ def picture_size(facts: Mapping) -> tuple[int, ...]:
 
 
 def of_folder(folder: Path, changes: Mapping = MappingProxyType({})) -> Weights:
-    """The weights in a folder, as the headers of its files say. changes: `model.image_processor`."""
+    """The weights in a folder, as the headers of its files say. changes: `model.image_processor`. Raises
+    UserError that lists what is wrong with its files."""
     found: list[str] = []
     config = model_folder.config_of(folder, found)
     raise_all(found)
+    raise_all(f"model.name: {show(folder / 'config.json')} {problem}" for problem in _unfit(config))
     shapes = model_folder.shapes(folder)
-    text = config.get("text_config", config)
+    text = config.get("text_config") or config
     heads = text.get("num_attention_heads", 32)  # Llama's and Mistral's default, which their files leave out
     settings = read_settings(folder, config, changes)
     return Weights(config["model_type"], shapes, heads, settings, _tower(shapes))
+
+
+def _unfit(config: Mapping) -> Iterator[str]:
+    """What of a config.json is read here and is no section, or no number."""
+    text = config.get("text_config") or config
+    for name in ("text_config", "vision_config"):
+        if not isinstance(config.get(name) or {}, Mapping):
+            yield f"has the {name} {config[name]!r}, which is no section; download it again"
+    heads = text.get("num_attention_heads", 32) if isinstance(text, Mapping) else 32
+    if type(heads) is not int or heads < 1:
+        yield f"has the num_attention_heads {heads!r}, which is no number of heads; download it again"
 
 
 def _tower(shapes: Mapping[str, Shape]) -> tuple[int, int, int]:

@@ -41,9 +41,13 @@ def measured(folder: Path, case: Mapping) -> int:
 
 
 def built(folder: Path, sizes: Mapping) -> None:
-    """A model of these sizes with random weights; of Qwen3-VL with the smallest of eyes."""
+    """A model of these sizes with random weights; of Qwen3-VL with the smallest of eyes. What stands for its
+    tokenizer and processor is only there to be found."""
     if folder.exists():
         return
+    folder.mkdir()
+    for name in ("tokenizer.json", "preprocessor_config.json"):
+        (folder / name).write_text("{}")
     common = {**sizes, "max_position_embeddings": 2048, "tie_word_embeddings": False}
     if sizes["model_type"] == "llama":
         LlamaForCausalLM(LlamaConfig(**common)).save_pretrained(folder)
