@@ -236,9 +236,10 @@ def _problems(runs: Sequence) -> list[str]:
         )
     asked = {(name, run.params["machine"]["slurm"][name]): None for run in runs for name in NAMED}
     found += [
-        f"machine.slurm.{name}: {said!r} is no name; write it without spaces, as `sinfo` or `sacctmgr` do"
+        f"machine.slurm.{name}: {said!r} is no name; write it as `sinfo` or `sacctmgr` do, without spaces, "
+        "`;` or a `-` in front"
         for name, said in asked
-        if re.search(r"\s", said)
+        if re.search(r"^-|[\s;]", said)
     ]
     if importlib.util.find_spec("submitit") is None:
         found.append(

@@ -151,9 +151,10 @@ def start(place: Path, job: int, task: int | None) -> None:
 
 
 def test_a_dry_run_shows_the_files_that_slurm_would_get(place):
-    asked = machine("slurm", partition="gpu")
+    asked = machine("slurm", partition="gpu", constraint="[h100&ib*2|a100]")
     text = cluster.sbatch_text("mine", runs(asked, "forward"), command(place, 2))
     assert "#SBATCH --array=0-1%2" in text and "#SBATCH --partition=gpu" in text
+    assert "#SBATCH --constraint='[h100&ib*2|a100]'\n" in text
     assert f"{sys.executable} -u -m submitit.core._submit " in text
     assert "run.py" in text and "--variant forward --seed 1" in text and text.endswith("--report")
     assert "#SBATCH --dependency=afterany:THE_ARRAYS_ABOVE" in text
@@ -203,6 +204,8 @@ WRONG = {  # the runs → what is said
     "two kinds": (another_kind, "machine.cluster: is slurm, none in runs of one study; write one of them"),
     "two partitions": (asking(partition="gpu h100"), "machine.slurm.partition: 'gpu h100' is no name; write"),
     "a line in an account": (asking(account="lab\n#SBATCH --nice"), "machine.slurm.account: .* is no name"),
+    "an option for a partition": (asking(partition="--help"), "machine.slurm.partition: '--help' is no name"),
+    "a command in an account": (asking(account="a;rm"), "machine.slurm.account: 'a;rm' is no name"),
     "words for a constraint": (asking(constraint="h100 or a100"), "machine.slurm.constraint: .* is no name"),
 }
 
