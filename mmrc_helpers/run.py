@@ -248,6 +248,8 @@ def _say_plan(study: Study, runs: Sequence[Run], options: argparse.Namespace) ->
             print(f"  {state}  {stage.relative}")
         for job in jobs_of_run(study, run, options.notebooks):
             print(f"  {'current' if job.is_current() else 'to run '}  {job.name}")
+    if any(cluster.is_wanted(run.params["machine"]) for run in runs):
+        cluster.check(runs)
     if any(run.params["machine"]["cluster"] == "slurm" for run in runs):
         text = cluster.sbatch_text(study.name, runs, _job(study, options))
         print(f"\nwhat SLURM would be given:\n\n{text}")
@@ -292,9 +294,19 @@ def _compare(one: str, other: str, params_folder: Path) -> int:
 
 
 def _submit(study: Study, runs: Sequence[Run], options: argparse.Namespace) -> int:
-    """Hands the runs to the cluster."""
-    cluster.submit(study.name, runs, _job(study, options), echo=print)
-    return 0
+    """Hands the runs to the cluster. Jobs on this machine have then ended: those that failed are named."""
+    submitted = cluster.submit(study.name, runs, _job(study, options), partial(print, flush=True))
+    if runs[0].params["machine"]["cluster"] == "slurm":
+        return 0
+    failed = cluster.failed(submitted)
+    jobs = {run.name: jobs_of_run(study, run, options.notebooks) for run in study.runs if run not in runs}
+    missing = [name for name, own in jobs.items() if not all(job.is_current() for job in own)]
+    if missing and failed.keys() == {"report"}:
+        print(f"the report waits for {listed(missing)}")
+        return 0
+    for name, log in failed.items():
+        print(terminal.fitted(f"FAILED {name}: its log is {show(log)}; the same command goes on", sys.stdout))
+    return int(bool(failed))
 
 
 def _job(study: Study, options: argparse.Namespace) -> list[str]:

@@ -364,13 +364,27 @@ def test_a_dry_run_shows_what_slurm_would_be_given(place, capfd):
     write_study(place, "a: {}", "machine: {cluster: local}")
     assert run.main(command(place, "--dry-run")) == 0
     assert "#SBATCH" not in capfd.readouterr().out
+    write_study(place, "a: {}", "machine: {cluster: local, hostfile: hosts}")
+    assert run.main(command(place, "--dry-run")) == 2
+    assert "machine.hostfile: a job has one node" in capfd.readouterr().err
 
 
-def test_runs_go_to_a_cluster_and_the_report_follows_them(place, capfd):
-    write_study(place, "a: {}, b: {}", "machine: {cluster: local}")
+def test_runs_go_to_jobs_and_the_report_follows_them_but_waits_for_one_that_failed(place, capfd):
+    pytest.importorskip("submitit")
+    write_study(place, "a: {}, raises: {}", "machine: {cluster: local}")
+    assert run.main(command(place)) == 1
+    said = capfd.readouterr().out
+    told = ["started a-s0", "started raises-s0", "the report waits for raises-s0", "FAILED raises-s0"]
+    assert [line.split(":")[0] for line in said.splitlines()] == told
+    log = re.search("^FAILED raises-s0: its log is (.*);", said, re.MULTILINE)[1]
+    assert "the sky fell" in Path(log).read_text()
+    assert run.main(command(place, "--variant", "a")) == 0
+    assert capfd.readouterr().out.endswith("\nthe report waits for raises-s0\n")
+    (place / "artifacts" / "mended").touch()
     assert run.main(command(place)) == 0
-    assert "submitted a-s0, b-s0: " in capfd.readouterr().out
-    assert sorted(executed(place)) == ["a-s0", "b-s0"]
+    said = capfd.readouterr().out
+    assert [line.split(":")[0] for line in said.splitlines()] == [*told[:2], "started report"]
+    assert sorted(executed(place)) == ["a-s0", "raises-s0", "raises-s0"]
     assert (place / "artifacts" / "studies" / "mini" / "verdict.json").is_file()
 
 

@@ -30,7 +30,7 @@ def base_model() -> Path:
 
 def is_alive(pid: int) -> bool:
     """Whether there is such a process that is more than a zombie."""
-    return guard._parent(pid) is not None
+    return guard.parent(pid) is not None
 
 
 def quiet(*_, **__) -> None:

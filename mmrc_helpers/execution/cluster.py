@@ -2,8 +2,9 @@
 report when all of them have ended.
 
 A job runs the same command as a person would, for one variant and seed. When its time is up it ends that
-command and goes back into the queue; the stages go on from their checkpoints by themselves. What to ask for
-stands in the machine section of a study.
+command and goes back into the queue; the stages go on from their checkpoints by themselves. Nothing that a
+job started outlives it, and no job on this machine outlives who submitted it. What to ask for stands in the
+machine section of a study.
 """
 
 import importlib.util
@@ -19,34 +20,40 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from mmrc_helpers.errors import UserError, listed, raise_all, show
+from mmrc_helpers.execution import guard, launch
+from mmrc_helpers.execution.machine import cores, runs_at_once
 from mmrc_helpers.store import files, folders
 
 INSIDE = "MMRC_JOB"  # set in a job's processes, which would else submit jobs themselves
 TOLD_SECONDS = 120  # before its time is up, when a job is told
-PATIENCE = 60  # seconds for a command to end in order
 POLL_SECONDS = 0.5
+SHARE = "PYTHON_CPU_COUNT"  # by which a job on this machine is told its cores (machine.CORES_GIVEN)
 NAMED = ("partition", "account", "constraint")  # what is asked for by a name of the cluster's
 
 
 class Command:
     """What a job does: run a command, and be queued again when its time is up. A class because submitit
-    pickles one and calls its `checkpoint` when the signal comes."""
+    pickles one and calls its `checkpoint` when the signal comes. owner: the process without which a job on
+    this machine is to end. share: how many cores it may use."""
 
-    def __init__(self, arguments: Sequence[str]):
-        self.arguments, self.process = list(arguments), None
+    def __init__(self, arguments: Sequence[str], owner: int | None = None, share: int | None = None):
+        self.arguments, self.owner, self.share, self.process = list(arguments), owner, share, None
 
     def __call__(self) -> None:
         """Runs the command. Raises RuntimeError if it fails, so that the job counts as failed."""
         # SLURM sends its signal to all processes of a job; the command is told by us, so it ignores this one.
         ours = signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-        environment = {**os.environ, INSIDE: "1"}
-        self.process = subprocess.Popen(self.arguments, env=environment, start_new_session=True)
+        environment = {**os.environ, INSIDE: "1"} | ({SHARE: str(self.share)} if self.share else {})
+        command = launch.guarded(self.arguments)
+        self.process = subprocess.Popen(command, env=environment, start_new_session=True)
         signal.signal(signal.SIGUSR2, ours)
         try:
             while self.process.poll() is None:  # `wait` holds a lock that `checkpoint` would wait for
+                if self._is_orphan():
+                    raise RuntimeError("who submitted this job has ended")
                 time.sleep(POLL_SECONDS)
         finally:
-            _end(self.process)
+            launch.end(self.process)
         if status := self.process.returncode:
             raise RuntimeError(f"{shlex.join(self.arguments)} ended with exit status {status}")
 
@@ -55,20 +62,12 @@ class Command:
         from submitit.helpers import DelayedSubmission
 
         if self.process is not None:
-            _end(self.process)
-        return DelayedSubmission(Command(self.arguments))
+            launch.end(self.process)
+        return DelayedSubmission(Command(self.arguments, self.owner, self.share))
 
-
-def _end(process: subprocess.Popen) -> None:
-    """Ends a command that still runs, in order if it can be."""
-    if process.poll() is not None:
-        return
-    process.terminate()
-    try:
-        process.wait(timeout=PATIENCE)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    def _is_orphan(self) -> bool:
+        """Whether the owner has died; between it and us is submitit's process, which outlives it."""
+        return bool(self.owner) and sys.platform == "linux" and guard.parent(os.getppid()) != self.owner
 
 
 def is_wanted(machine: Mapping) -> bool:
@@ -76,35 +75,43 @@ def is_wanted(machine: Mapping) -> bool:
     return machine["cluster"] != "none" and INSIDE not in os.environ
 
 
-def submit(study: str, runs: Sequence, arguments: Sequence[str], echo: Callable[..., None] = print) -> list:
+def submit(study: str, runs: Sequence, arguments: Sequence[str], echo: Callable[..., None] = print) -> dict:
     """Submits a job for each run, and one for the report that starts when they have all ended, however they
-    did. Returns submitit's jobs, the report's last.
+    did. Returns submitit's jobs by the names of the runs, the report's as "report".
 
     study: its name. runs: each has variant, seed and params. arguments: the command without variant and seed,
     such as [python, -m, mmrc_helpers.run, reversal]; a run's job adds --variant and --seed, the report's adds
-    --report. With machine.cluster: local it returns when the runs have ended. Raises UserError if submitit or
-    SLURM is missing, or SLURM refuses."""
-    raise_all(_problems(runs))
+    --report. With machine.cluster: local it returns when all have ended, and a report that would only find
+    that a run has failed is not started. Raises UserError if submitit or SLURM is missing, or SLURM
+    refuses."""
+    check(runs)
     kind, groups = _groups(runs)
     raise_all(_missing(kind))
     folder = folders.study_folder(study) / "jobs"
     files.make_folder(folder)
-    start, jobs = (_queued if kind == "slurm" else _started), []
+    start, jobs = (_queued if kind == "slurm" else _started), {}
     for asked, group in groups:
-        commands = [_of_run(arguments, run) for run in group]
-        jobs += start(folder, commands, {**asked, "name": study}, [])
-        names = listed(f"{run.variant}-s{run.seed}" for run in group)
-        echo(
-            f"submitted {names}: {listed(job.job_id for job in jobs[-len(group) :])}; logs in {show(folder)}"
-        )
-    jobs += start(folder, [[*arguments, "--report"]], _of_report(study, groups[0][0]), jobs)
-    echo(f"submitted the report: {jobs[-1].job_id}, when the others have ended")
-    return jobs
+        commands = {f"{run.variant}-s{run.seed}": _of_run(arguments, run) for run in group}
+        jobs |= start(folder, commands, {**asked, "name": study}, [], echo)
+    if kind == "local" and (lost := failed(jobs)):
+        echo(f"the report waits for {listed(lost)}")
+        return jobs
+    report = {"report": [*arguments, "--report"]}
+    return jobs | start(folder, report, _of_report(study, groups[0][0]), list(jobs.values()), echo)
+
+
+def failed(jobs: Mapping) -> dict[str, Path]:
+    """The logs of the jobs that have failed or were killed, by name. All must have ended."""
+    return {name: job.paths.stdout for name, job in jobs.items() if not _has_succeeded(job)}
+
+
+def _has_succeeded(job) -> bool:
+    return job.paths.result_pickle.exists() and job.exception() is None  # a job that was killed leaves none
 
 
 def sbatch_text(study: str, runs: Sequence, arguments: Sequence[str]) -> str:
     """What SLURM would be given for the arrays and the report, with the commands of their jobs."""
-    raise_all(_problems(runs))
+    check(runs)
     _, groups = _groups(runs)
     from submitit.slurm.slurm import _make_sbatch_string  # what its executor writes; it needs no SLURM
 
@@ -145,6 +152,7 @@ def _asked(machine: Mapping) -> dict:
     processes = machine["processes"] or 1
     return {
         **machine["slurm"],
+        "accelerator": machine["accelerator"],
         "gpus": 0 if machine["accelerator"] == "cpu" else processes,
         "processes": processes,
     }
@@ -180,7 +188,7 @@ def _told(asked: Mapping) -> int:
     return int(min(TOLD_SECONDS, 30 * asked["minutes"]))
 
 
-def _queued(folder: Path, commands: Sequence[Sequence[str]], asked: Mapping, after: Sequence) -> list:
+def _queued(folder: Path, commands: Mapping, asked: Mapping, after: Sequence, echo: Callable) -> dict:
     """Jobs of SLURM, in one array."""
     import submitit
 
@@ -189,16 +197,20 @@ def _queued(folder: Path, commands: Sequence[Sequence[str]], asked: Mapping, aft
     dependency = {"dependency": f"afterany:{':'.join(arrays)}"} if after else {}
     executor.update_parameters(**_sbatch(asked), **dependency)
     try:
-        return executor.submit_array([Command(command) for command in commands])
+        jobs = executor.submit_array([Command(command) for command in commands.values()])
     except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
         said = next((line for line in str(error).splitlines() if "error" in line.lower()), str(error))
         raise UserError(
             f"machine.slurm: SLURM refuses: {said.strip()}; see `sinfo` and `sacctmgr`"
         ) from error
+    when = ", when the others have ended" if after else ""
+    echo(f"submitted {listed(commands)}: {listed(job.job_id for job in jobs)}{when}; logs in {show(folder)}")
+    return dict(zip(commands, jobs, strict=True))
 
 
-def _started(folder: Path, commands: Sequence[Sequence[str]], asked: Mapping, after: Sequence) -> list:
-    """Jobs on this machine, as many at once as asked for; returns when all have ended."""
+def _started(folder: Path, commands: Mapping, asked: Mapping, after: Sequence, echo: Callable) -> dict:
+    """Jobs on this machine, as many at once as asked for and as there are cores, which they share; returns
+    when all have ended."""
     import submitit
 
     executor = submitit.LocalExecutor(folder, max_num_timeout=asked["requeues"])
@@ -208,14 +220,26 @@ def _started(folder: Path, commands: Sequence[Sequence[str]], asked: Mapping, af
         gpus_per_node=asked["gpus"],
         stderr_to_stdout=True,
     )
-    jobs: list = []
-    for command in commands:
-        while asked["at_once"] and sum(not job.done() for job in jobs) >= asked["at_once"]:
-            time.sleep(POLL_SECONDS)
-        jobs.append(executor.submit(Command(command)))
-    while not all(job.done() for job in jobs):
-        time.sleep(POLL_SECONDS)
+    lanes = runs_at_once({**asked, "runs_at_once": min(asked["at_once"] or len(commands), len(commands))})
+    jobs: dict = {}
+    for name, command in commands.items():
+        _await(jobs, lanes - 1)
+        jobs[name] = job = executor.submit(Command(command, os.getpid(), cores() // lanes))
+        job.paths.result_pickle.unlink(missing_ok=True)  # of an earlier job, because process ids come again
+        echo(f"started {name}: job {job.job_id}; its log is {show(job.paths.stdout)}")
+    _await(jobs, 0)
     return jobs
+
+
+def _await(jobs: Mapping, most: int) -> None:
+    """Returns when at most so many jobs have yet to end."""
+    while sum(not job.done() for job in jobs.values()) > most:
+        time.sleep(POLL_SECONDS)
+
+
+def check(runs: Sequence) -> None:
+    """Raises UserError for what in the machine sections stands against jobs of their own."""
+    raise_all(_problems(runs))
 
 
 def _problems(runs: Sequence) -> list[str]:
@@ -236,9 +260,10 @@ def _problems(runs: Sequence) -> list[str]:
         )
     asked = {(name, run.params["machine"]["slurm"][name]): None for run in runs for name in NAMED}
     found += [
-        f"machine.slurm.{name}: {said!r} is no name; write it without spaces, as `sinfo` or `sacctmgr` do"
+        f"machine.slurm.{name}: {said!r} is no name; write it as `sinfo` or `sacctmgr` do, without spaces, "
+        "`;` or a `-` in front"
         for name, said in asked
-        if re.search(r"\s", said)
+        if re.search(r"^-|[\s;]", said)
     ]
     if importlib.util.find_spec("submitit") is None:
         found.append(

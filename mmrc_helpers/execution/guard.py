@@ -76,7 +76,7 @@ def die_with_parent() -> None:
     tied the process to them while it loaded its modules. Started by hand, it may outlive its shell."""
     if sys.platform == "linux" and MARK in os.environ:
         prctl(SET_PDEATHSIG, signal.SIGKILL)
-        if _parent(int(os.environ[MARK])) is None:
+        if parent(int(os.environ[MARK])) is None:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -100,7 +100,7 @@ def _having(mark: bytes) -> list[int]:
     return found
 
 
-def _parent(pid: int) -> int | None:
+def parent(pid: int) -> int | None:
     """The parent of a living process; None if there is no such process, or only its zombie."""
     try:
         # Bytes: the name of somebody's process may be in any encoding, or cut off within a letter.
@@ -115,8 +115,8 @@ def descendants(ancestor: int) -> list[int]:
     children: dict[int, list[int]] = {}
     for path in Path("/proc").glob("[0-9]*"):
         pid = int(path.name)
-        if (parent := _parent(pid)) is not None:
-            children.setdefault(parent, []).append(pid)
+        if (of := parent(pid)) is not None:
+            children.setdefault(of, []).append(pid)
     found, todo = [], [ancestor]
     while todo:
         new = children.get(todo.pop(), [])

@@ -39,7 +39,9 @@ def read(machine: Mapping) -> dict[str, int]:
         host, slots = said[1], int(said[2])
         if not slots:
             raise UserError(f"{where} {host} has slots=0; write how many of its GPUs to use, or leave it out")
-        if host in found:
+        if host.startswith("-"):
+            raise UserError(f"{where} {host!r} would be an option of ssh; write a host's name")
+        if host.lower() in map(str.lower, found):  # names of hosts ignore case
             raise UserError(f"{where} {host} is there twice; write it once, with all its GPUs")
         found[host] = slots
     if not found:
@@ -105,4 +107,4 @@ def _artifacts() -> Path:
 
 
 def _is_here(host: str) -> bool:
-    return host in (*HERE, socket.gethostname())
+    return host.lower() in (*HERE, socket.gethostname().lower())

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mmrc_helpers.errors import UserError, show
@@ -48,7 +48,7 @@ def run_module(module: str, folder: Path, machine: Mapping, echo: Callable[..., 
         try:
             reason = _watch(process, folder, machine, relay)
         finally:
-            _end(process)
+            end(process)
         next(relay)
         relay.close()
         if (folder / "error.json").exists():
@@ -65,10 +65,9 @@ def run_module(module: str, folder: Path, machine: Mapping, echo: Callable[..., 
 
 def _start(name: str, folder: Path, machine: Mapping) -> subprocess.Popen:
     """The guard process, in a session of its own, with the launcher and the ranks below it."""
-    guarded = [sys.executable, "-I", "-S", guard.__file__, str(os.getpid()), *_command(name, folder, machine)]
     with (folder / "log.txt").open("ab") as log:
         return subprocess.Popen(
-            guarded,
+            guarded(_command(name, folder, machine)),
             env=environment(folder, machine),
             cwd=files.REPOSITORY,
             stdin=subprocess.DEVNULL,
@@ -76,6 +75,11 @@ def _start(name: str, folder: Path, machine: Mapping) -> subprocess.Popen:
             stderr=log,
             start_new_session=True,
         )
+
+
+def guarded(command: Sequence[str]) -> list[str]:
+    """A command below a guard, which lets nothing of it outlive this process."""
+    return [sys.executable, "-I", "-S", guard.__file__, str(os.getpid()), *command]
 
 
 def _command(name: str, folder: Path, machine: Mapping) -> list[str]:
@@ -185,8 +189,8 @@ def _dump_stacks(folder: Path) -> None:
     time.sleep(1.0)
 
 
-def _end(process: subprocess.Popen) -> None:
-    """Ends everything that was started: the guard does it, or we do if the guard itself was killed."""
+def end(process: subprocess.Popen) -> None:
+    """Ends everything below a guard: it does so itself, or we do if it was killed."""
     process.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(timeout=10)

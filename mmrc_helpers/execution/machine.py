@@ -132,8 +132,14 @@ def micro_batch(batch: int, processes: int, most: int, where: str = "", over: st
     """Rows of one process and forward pass, at most `most`; 0 processes are one. Raises UserError unless the
     global batch divides into them evenly. over: the parameter of the machine section that says how many."""
     processes = processes or 1
-    micro = min(most, max(1, batch // processes))
-    if batch % (processes * micro):
+    rows, rest = divmod(batch, processes)
+    micro = min(most, rows)
+    if rest or not rows:  # then no micro_batch helps
+        raise UserError(
+            f"{where}train.batch: {batch} rows do not divide into the {processes} processes of "
+            f"machine.{over}; change one of them"
+        )
+    if rows % micro:
         raise UserError(
             f"{where}train.batch: {batch} rows do not divide into machine.{over}: {processes} x "
             f"machine.micro_batch: {micro}; change one of them"

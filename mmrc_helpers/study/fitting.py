@@ -50,6 +50,11 @@ def _of_machine(params: Mapping) -> Iterator[str]:
             f"machine.launcher: python starts one process, but machine.processes is {machine['processes']}; "
             "use deepspeed or torchrun"
         )
+    if machine["hostfile"] and machine["processes"]:
+        yield (
+            f"machine.processes: {machine['processes']} says nothing beside machine.hostfile, whose slots "
+            'are the processes; write processes: 0, or hostfile: ""'
+        )
     if machine["launcher"] == "python" and machine["zero"] != "none":
         yield (
             f"machine.zero: {machine['zero']} shards over processes, but machine.launcher is python; "

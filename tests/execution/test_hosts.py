@@ -54,6 +54,14 @@ FILES = {
     "two hosts in a line": ("near1 slots=4 near2 slots=4\n", "line 1: .* is not understood"),
     "no GPU": ("near1 slots=4\nnear2 slots=0\n", "line 2: near2 has slots=0; write how many of its GPUs"),
     "a host twice": ("near1 slots=4\nnear1 slots=4\n", "line 2: near1 is there twice; write it once"),
+    "a host twice in other letters": (
+        "near slots=4\nNEAR slots=4\n",
+        "line 2: NEAR is there twice; write it",
+    ),
+    "an option of ssh": (
+        "-oProxyCommand=touch slots=1\n",
+        "line 1: '-oProxyCommand=touch' would be an option",
+    ),
     "not text": (b"\xff\xfe\x00", f"hosts is no text; {SHAPE}"),
 }
 
@@ -137,7 +145,6 @@ def test_hosts_are_looked_at_before_anything_is_made(reached, monkeypatch):
         return str(error.value)
 
     assert "line 1: 'near1' is not understood" in said("near1\n")
-    assert said("near1 slots=3\n") == (
-        "train.batch: 16 rows do not divide into machine.hostfile: 3 x machine.micro_batch: 4; change one of "
-        "them")  # fmt: skip
+    says = "train.batch: 16 rows do not divide into the 3 processes of machine.hostfile; change one of them"
+    assert said("near1 slots=3\n") == says
     assert not (reached / "artifacts").exists()

@@ -174,10 +174,12 @@ def test_a_large_model_is_asked_by_fewer(monkeypatch):
 
 def test_a_batch_divides_or_says_what_to_change():
     assert micro_batch(64, 0, 32) == micro_batch(64, 1, 32) == 32 and micro_batch(64, 8, 32) == 8
-    with pytest.raises(
-        UserError, match="64 rows do not divide into machine.processes: 3 x machine.micro_batch: 21"
-    ):
-        micro_batch(64, 3, 32)
+    for batch, processes in ((64, 3), (8, 5), (2, 4)):  # whatever micro_batch says
+        says = f"{batch} rows do not divide into the {processes} processes of machine.hostfile; change one"
+        with pytest.raises(UserError, match=says):
+            micro_batch(batch, processes, 4, over="hostfile")
+    with pytest.raises(UserError, match="12 rows do not divide into machine.processes: 2 x .*micro_batch: 4"):
+        micro_batch(12, 2, 4)
 
 
 def test_a_hostfile_is_read_or_missed(tmp_path):

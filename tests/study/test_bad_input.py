@@ -97,6 +97,10 @@ STUDIES = {
         "machine: {launcher: python, processes: 2}",
         "machine.launcher: python starts one process, but machine.processes is 2; use deepspeed or torchrun",
     ),
+    "processes beside the slots of a hostfile": (
+        "machine: {processes: 4, hostfile: hosts}",
+        "machine.processes: 4 says nothing beside machine.hostfile, .*; write processes: 0, or hostfile",
+    ),
     "share above one": ("train.teach: {replay: 1.5}", "train.teach.replay: must be at most 1; got 1.5"),
     "too many options": ("people: {options: 30}", "people.options: must be at most"),
     "more people than names": ("people: {novel: 900}", "1000 people, but only 400 names"),

@@ -349,7 +349,7 @@ def test_processes_of_every_host_share_the_work(tmp_path):
     (tmp_path / "hosts").write_text("near1 slots=8\nnear2 slots=8\n")
     of = f"hostfile: {tmp_path / 'hosts'}"
     assert {row["processes"] for row in planned_as(tmp_path, of, processes=0)} == {16}
-    with pytest.raises(UserError, match="do not divide into machine.hostfile: 16"):
+    with pytest.raises(UserError, match="24 rows do not divide into the 16 processes of machine.hostfile"):
         planned_as(tmp_path, of, processes=0, batch=24)
 
 
