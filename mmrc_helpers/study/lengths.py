@@ -25,6 +25,7 @@ from mmrc_helpers.worlds import Data
 from mmrc_helpers.worlds.folder import read_data, world_of
 
 MOST = 4096  # rows of a phase, and questions of an evaluation, that are counted
+LARGE = 50e6  # bytes of examples that take longer to read than a plan should
 TURN = "<|im_start|>assistant\n<|im_end|>\n"
 IN_TURN = 5  # tokens of TURN where its marks are tokens of the vocabulary
 SYSTEM = 32  # tokens that a downloaded model's template may write in front
@@ -48,19 +49,19 @@ class Counter:
 
 def taught(run: Run, weights: Weights) -> list[tuple[int, int]]:
     """Of each training phase, tokens of the longest and pictures of the fullest of its first rows; (0, 0)
-    where its data or the tokenizer are not there. Raises UserError where data are damaged or cannot be
-    taught."""
+    where its data or the tokenizer are not there, or the data are large. Raises UserError where data are
+    damaged or cannot be taught."""
     pairs = zip(run.params["phases"], stages.train_stages(run), strict=True)
     return [_of_phase(run, weights, phase, stage) for phase, stage in pairs]
 
 
 def asked(run: Run, weights: Weights) -> tuple[int, int]:
     """Tokens of the longest and pictures of the fullest question, with its answer; (0, 0) where data or the
-    tokenizer are not there."""
+    tokenizer are not there, or the data are large."""
     found = []
     for _, _, stage in stages.eval_stages(run):
         folder = stage.inputs["data"].folder
-        if not folders.is_complete(folder) or not (counter := counter_of(run)):
+        if not _is_soon_read(folder) or not (counter := counter_of(run)):
             return 0, 0
         if not (world := world_of(folder)).ask:
             return 0, 0
@@ -69,6 +70,10 @@ def asked(run: Run, weights: Weights) -> tuple[int, int]:
         chats = (chat for example in some for chat in _answered(example))
         found.append(_longest(chats, counter, _pictures(run, weights, folder)))
     return tuple(map(max, zip(*found, strict=True)))
+
+
+def _is_soon_read(folder: Path) -> bool:
+    return folders.is_complete(folder) and (folder / "examples.jsonl").stat().st_size < LARGE
 
 
 @lru_cache(maxsize=2)  # read for every phase of every run; a finished folder stays as it is
@@ -100,7 +105,7 @@ def _of_file(folder: Path, before: int) -> Counter | None:
 
 def _of_phase(run: Run, weights: Weights, phase: Mapping, stage: stages.Stage) -> tuple[int, int]:
     folder, method = stage.inputs["data"].folder, phase["method"]
-    if not folders.is_complete(folder) or not (counter := counter_of(run)):
+    if not _is_soon_read(folder) or not (counter := counter_of(run)):
         return 0, 0
     world, data, kind = world_of(folder), _data(folder, "train"), METHODS[method["name"]].rows
     if kind in ("chats", "tasks"):
