@@ -400,14 +400,33 @@ BROKEN = {
     "a comma too many": (
         lambda: text("people.csv", b"image,name\na.png,Ann, the curator\n"),
         {},
-        ["row 2: 3 fields, but 2 columns; put a text that holds a comma in quotes"],
+        ["row 2: 3 fields, but 2 columns; put a text that holds a comma in quotes, and end no line"],
     ),
     "another encoding": (
         lambda: text("people.csv", "image,name\na.png,Zoë\n".encode("cp1252")),
         {},
         ["not UTF-8 text", "save it as CSV UTF-8"],
     ),
-    "an empty table": (lambda: text("people.csv", b""), {}, ["people.csv: holds no rows"]),
+    "a semicolon too many": (
+        lambda: text("people.csv", b"image;name\na.png;Ann;\n"),
+        {},
+        ["put a text that holds a semicolon in quotes, and end no line with one"],
+    ),
+    "another mark": (
+        lambda: text("people.csv", b"image|name\na.png|Ann\n"),
+        {},
+        ["people.csv: | stands between fields; save it with a comma, a semicolon or a tab there"],
+    ),
+    "an empty table": (
+        lambda: text("people.csv", b""),
+        {},
+        ["people.csv: holds no rows; write a line of column names, and a line for each row below"],
+    ),
+    "a table of blank lines": (
+        lambda: text("people.csv", b"\n,\n\n"),
+        {},
+        ["people.csv: holds no rows; write a line of column names"],
+    ),
     "a pointer": (
         lambda: text("people.csv", b"version https://git-lfs.github.com/spec/v1\n"),
         {},
@@ -416,7 +435,7 @@ BROKEN = {
     "cut-off lines": (
         lambda: text("p.jsonl", b'{"image": "a.png",'),
         {"path": "p.jsonl"},
-        ["row 1: not JSON"],
+        ["row 1: not JSON", "mend it there: texts in double quotes, commas between, every bracket closed"],
     ),
 }
 
