@@ -4,6 +4,10 @@ with it ends in one message."""
 import csv
 import io
 import json
+import struct
+import subprocess
+import sys
+import zlib
 from itertools import islice
 from pathlib import Path
 
@@ -22,6 +26,7 @@ from mmrc_helpers.tasks.rows import chats_of
 from mmrc_helpers.worlds import INVALID, Data
 from mmrc_helpers.worlds.people import WORLD
 from mmrc_helpers.worlds.people.grade import grade
+from mmrc_helpers.worlds.sources.pictures import repeated
 
 KNOWN = plain(read_known(PARAMS_FOLDER / "worlds" / "people.yaml").defaults)
 NAMES = [
@@ -232,6 +237,51 @@ def test_the_key_holds_the_content_of_table_and_pictures_and_nothing_of_other_ki
     assert not {"pictures", "path", "split", "noun", "attributes", "sdxl"} & set(facts)
 
 
+def notes(**changes) -> str:
+    return "\n".join(WORLD.make(facts(**changes), 0).notes)
+
+
+def test_attributes_that_never_differ_are_told():
+    write(rows(habitat="meadow"))
+    said = notes(attributes=["colour", "habitat"])
+    assert said == "the same for all, so that nothing asks about it: habitat"
+
+
+def saved_again(table: list[dict], row: int, name: str, **how) -> None:
+    """Adds a row with the same picture in another file."""
+    again = Image.open(table[row]["image"]).convert("RGB")
+    again.resize([side // how.pop("by", 1) for side in again.size]).save(name, **how)
+    table.append({**table[row], "image": name})
+
+
+def test_pictures_that_were_saved_again_are_named():
+    table = rows()
+    for k, row in enumerate(table):
+        picture(row["image"], (k,), (8, 6))  # as smooth as photographs are
+        Image.open(row["image"]).resize((120, 80), Image.Resampling.BICUBIC).save(row["image"])
+    write(table)
+    assert notes(attributes=["colour"]) == ""
+    saved_again(table, 0, "0-0.jpg", quality=80)
+    saved_again(table, 4, "half.png", by=2)
+    saved_again(table, 5, "dot.png")
+    with Image.open("dot.png") as dotted:
+        dotted.putpixel((60, 40), (0, 0, 0))
+        dotted.save("dot.png")
+    saved_again(table, 8, "other.jpg")
+    table[-1] |= {"name": NAMES[0], "colour": "red"}
+    write(table)
+    own, other = notes(attributes=["colour"]).split("\n")
+    assert "their name: 0-0.jpg as 0-0.png, half.png as 1-0.png, dot.png as 1-1.png; tests may" in own
+    assert "another name: 2-1.png (Étoile d'or) as other.jpg (Rosa canina); look which name is right" in other
+
+
+def test_pictures_are_compared_across_blocks_with_those_before_them():
+    thumbs = np.random.default_rng(0).normal(size=(2_500, 768)).astype(np.float32)
+    thumbs = list(thumbs / np.linalg.norm(thumbs, axis=1, keepdims=True))
+    thumbs[2_499], thumbs[1_024], thumbs[7] = thumbs[3], thumbs[1_023], thumbs[3]
+    assert list(repeated(thumbs)) == [(7, 3), (1_024, 1_023), (2_499, 3)]
+
+
 # --- what is wrong -----------------------------------------------------------------------------------------
 
 
@@ -247,6 +297,13 @@ def cut_off(name: str) -> str:
     Image.effect_noise((64, 64), 80).save(buffer, "PNG")
     Path(name).write_bytes(buffer.getvalue()[:-900])
     return name
+
+
+def claiming(name: str, width: int, height: int) -> str:
+    """A picture whose header says that it is of this size."""
+    header = b"IHDR" + struct.pack(">2I5B", width, height, 1, 0, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    return text(name, b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 0) + b"IDAT")
 
 
 def text(name: str, content: bytes) -> str:
@@ -319,6 +376,26 @@ BROKEN = {
         lambda: write(change(1, name="Dr. No.")),
         {},
         ["row 3: the name Dr. No. ends in a full"],
+    ),
+    "a name like an answer": (
+        lambda: write(change(1, name="This is A")),
+        {},
+        ["row 3: the name This is A begins as the answer does (This is …); leave that out"],
+    ),
+    "a descriptor like an answer": (
+        lambda: write(rows(descriptor="This is it")),
+        {"label": "descriptor"},
+        ["the descriptor This is it begins as the answer does"],
+    ),
+    "a picture that git-lfs has not fetched": (
+        lambda: write(change(1, image=text("a.png", b"version https://git-lfs.github.com/spec/v1\n"))),
+        {},
+        ["row 3: a.png is a pointer of git-lfs, not the picture; fetch it with `git lfs pull`"],
+    ),
+    "a picture without measure": (
+        lambda: write(change(1, image=claiming("a.png", 20_000, 10_000))),
+        {},
+        ["row 3: a.png cannot be read (of more than 178 megapixels); shrink it"],
     ),
     "one picture, two names": (
         lambda: write(change(5, image="0-0.png")),
@@ -448,6 +525,14 @@ def test_what_is_wrong_is_one_clear_message(case):
         WORLD.files(facts(**changes))  # asked for with every key, before anything is looked at
     told = message(**changes)
     assert all(words in told for words in said), told
+
+
+def test_large_pictures_are_read_without_a_word():
+    claiming("large.png", 10_000, 9_000)
+    code = "from mmrc_helpers.worlds.sources.pictures import glance; "
+    code += "print(repr(glance(open('large.png', 'rb').read(), None).problem))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (said.stdout, said.stderr) == ("''\n", "")
 
 
 WRONG = {

@@ -11,11 +11,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from mmrc_helpers.errors import listed, raise_all, show
-from mmrc_helpers.worlds.sources.pictures import Look, Picture, Seen, seen_at
+from mmrc_helpers.worlds.sources.pictures import POINTER, Look, Picture, Seen, seen_at
 from mmrc_helpers.worlds.sources.places import ENDINGS
 
 PICTURES = ("images", "image", "chosen_images", "rejected_images")  # columns that may hold pictures
-POINTER = b"version https://git-lfs"
 MARKS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}  # what stands between the fields of a CSV
 SEP = re.compile(r'"?sep=([^\w\s"]|\t)"?\s*', re.IGNORECASE)  # a first line that tells spreadsheet programs
 NOT_JSON = (ValueError, RecursionError)  # the latter of brackets without end
@@ -43,8 +42,8 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """A row of a table. number: from 1; that of the line it begins on, of JSON lines and of CSV. values: by column; a picture
-    that the table holds stands there as a Seen."""
+    """A row of a table. number: from 1; of JSON lines and of CSV that of the line it begins on.
+    values: by column; a picture that the table holds stands there as a Seen."""
 
     table: Table
     number: int
@@ -319,8 +318,12 @@ def told(table: Table, found: Found) -> list[str]:
 def _rows(numbers: Sequence[int]) -> str:
     if not any(numbers):
         return ""
-    more = f" and {len(numbers) - LINES} more" if len(numbers) > LINES else ""
-    return f", {'row' if len(numbers) == 1 else 'rows'} {listed(numbers[:LINES])}{more}"
+    return f", {'row' if len(numbers) == 1 else 'rows'} {some(numbers)}"
+
+
+def some(names: Sequence) -> str:
+    """The first 20 with commas between them, and how many more there are."""
+    return listed(names[:LINES]) + (f" and {len(names) - LINES} more" if len(names) > LINES else "")
 
 
 def raise_some(problems: Sequence[str]) -> None:
