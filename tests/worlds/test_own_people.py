@@ -11,12 +11,14 @@ import zlib
 from itertools import islice
 from pathlib import Path
 
+import finished_study
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from mmrc_helpers.analysis import reading
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.store.keys import plain
 from mmrc_helpers.study import stages
@@ -280,6 +282,22 @@ def test_pictures_are_compared_across_blocks_with_those_before_them():
     thumbs = list(thumbs / np.linalg.norm(thumbs, axis=1, keepdims=True))
     thumbs[2_499], thumbs[1_024], thumbs[7] = thumbs[3], thumbs[1_023], thumbs[3]
     assert list(repeated(thumbs)) == [(7, 3), (1_024, 1_023), (2_499, 3)]
+
+
+@pytest.mark.slow
+def test_a_study_that_extends_reversal_reads_a_verdict_on_own_people(folder, monkeypatch):
+    """With simulated answers, and the section that README shows."""
+    monkeypatch.setenv("MMRC_ARTIFACTS", str(folder / "artifacts"))
+    names = [f"Plant {k}" for k in range(52)]
+    write(
+        [{"image": picture(f"{n}-{v}.png", (k, v)), "name": n} for k, n in enumerate(names) for v in (0, 1)]
+    )
+    people = f"pictures: folder, path: {folder}/people.csv, noun: plant, background: 8, test_views: 1"
+    small = "image_size: 16, train_scenes: 1, text_scenes: 4"
+    written = f"extends: reversal\npeople: {{{people}, {small}}}\nseeds: [0, 1, 2]\n"
+    study = load_study(finished_study.write(folder, written))
+    said = reading.finding_of(study).verdict(reading.evidence(study))
+    assert said.verdict == "free: inconclusive; choice: curse; judge: curse", said.reasons
 
 
 # --- what is wrong -----------------------------------------------------------------------------------------
