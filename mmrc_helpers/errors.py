@@ -61,13 +61,16 @@ def listed(names: Iterable) -> str:
     return ", ".join(str(name) for name in names)
 
 
-def raise_all(problems: Iterable[str]) -> None:
-    """Raises one UserError that lists every problem, a line each; nothing without problems."""
+def raise_all(problems: Iterable[str], count: int = 0) -> None:
+    """Raises one UserError that lists every problem, a line each; nothing without problems. count: how many
+    there are, where not each of them has a line."""
     problems = list(problems)
     if len(problems) == 1:
         raise UserError(problems[0])
     if problems:
-        raise UserError(f"{len(problems)} problems:" + "".join(f"\n  {problem}" for problem in problems))
+        raise UserError(
+            f"{count or len(problems)} problems:" + "".join(f"\n  {problem}" for problem in problems)
+        )
 
 
 def show(path: Path) -> str:

@@ -104,7 +104,8 @@ def _write_training(folder: Path, run: Run) -> None:
 
 
 def _write_answers(folder: Path, run: Run) -> None:
-    cells = {cell for phase in run.params["phases"] for cell in phase["teach"]["cells"]}
+    lessons = [phase["teach"] for phase in run.params["phases"] if not phase["teach"].get("shuffle_names")]
+    cells = {cell for teach in lessons for cell in teach["cells"]}
     rng = np.random.default_rng(run.seed)
     rows = []
     for example in _asked(run):

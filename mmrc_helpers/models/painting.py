@@ -26,8 +26,8 @@ from mmrc_helpers.execution import worker
 from mmrc_helpers.models import folder as model_folder
 from mmrc_helpers.models.load import device_of
 from mmrc_helpers.store import disk
+from mmrc_helpers.store.decoding import THUMB, thumb
 
-THUMB = 16  # pixels on the side at which pictures are compared
 LATENT = 8  # pixels on a side for one place of the latents
 NAMED = 8  # groups that one message names
 
@@ -123,14 +123,6 @@ def _settled(
                 "fewer people"
             )
     return chosen, missing
-
-
-def thumb(image: Image.Image) -> np.ndarray:
-    """What a picture is compared by: its pixels at 16 x 16, of mean 0 and length 1; (768,) float32. The dot
-    product of two is their correlation."""
-    small = np.asarray(image.resize((THUMB, THUMB), Image.Resampling.BOX), np.float32).ravel()
-    small = small - small.mean()
-    return small / max(float(np.linalg.norm(small)), 1e-6)
 
 
 def table_of(place: Path, group: str, attempt: int) -> Path:

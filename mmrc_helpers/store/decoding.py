@@ -1,12 +1,17 @@
 """Pictures as people have them, made into what models see: decoded to their end, upright, RGB."""
 
 import io
+import warnings
 
+import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 ORIENTATION = 0x0112  # the EXIF tag that says how a camera was held
 KEPT = ("PNG", "JPEG", "WEBP")  # formats that every reader and browser knows
 BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what PIL raises
+THUMB = 16  # pixels on the side at which pictures are compared
+# Of between 89 and 178 megapixels; it is read all the same, and whoever has such pictures knows.
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
 class Drawn(bytes):
@@ -23,6 +28,8 @@ def decoded(encoded: bytes) -> Image.Image:
 
 def why(error: BaseException) -> str:
     """What is wrong with a picture, in words."""
+    if isinstance(error, Image.DecompressionBombError):
+        return f"of more than {2 * Image.MAX_IMAGE_PIXELS // 1_000_000} megapixels"
     return "of no known format" if isinstance(error, UnidentifiedImageError) else str(error)
 
 
@@ -35,6 +42,14 @@ def is_upright(image: Image.Image) -> bool:
         and image.format in KEPT
         and not (turned or image.has_transparency_data)
     )
+
+
+def thumb(image: Image.Image) -> np.ndarray:
+    """What a picture is compared by: its pixels at 16 x 16, of mean 0 and length 1; (768,) float32. The dot
+    product of two is their correlation."""
+    small = np.asarray(image.resize((THUMB, THUMB), Image.Resampling.BOX), np.float32).ravel()
+    small = small - small.mean()
+    return small / max(float(np.linalg.norm(small)), 1e-6)
 
 
 def upright(image: Image.Image) -> Image.Image:

@@ -148,6 +148,18 @@ def test_a_model_that_calls_everything_wrong_has_collapsed():
     assert not gate.passed and "Wrong in forward judge (AUC), background" in gate.reason
 
 
+def test_letters_may_be_favoured_by_fifteen_points_beyond_an_even_share():
+    study = synthetic.evidence(people=40)
+    choice = study.answers["format"] == "choice"
+    two = study.answers["options"].map(lambda options: options[:2]).where(choice, study.answers["options"])
+    for said, passed in ((["A", "B"], True), (["A", "A"], False)):
+        picks = study.answers["picks"].where(~choice, pd.Series([said] * len(study.answers)))
+        kept = Evidence(study.answers.assign(picks=picks, options=two), study.report, study.taught)
+        gate = checked(kept)["5 no collapse"]
+        assert gate.passed is passed and gate.most == 0.65
+    assert checked(study)["5 no collapse"].most == 0.4
+
+
 def test_denying_only_novel_people_is_no_collapse_but_affirming_them_is():
     study = synthetic.evidence(people=40)
     novel = (study.answers["format"] == "judge") & (study.answers["population"] == "novel")

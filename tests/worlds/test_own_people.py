@@ -4,15 +4,21 @@ with it ends in one message."""
 import csv
 import io
 import json
+import struct
+import subprocess
+import sys
+import zlib
 from itertools import islice
 from pathlib import Path
 
+import finished_study
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from mmrc_helpers.analysis import reading
 from mmrc_helpers.errors import UserError
 from mmrc_helpers.store.keys import plain
 from mmrc_helpers.study import stages
@@ -22,6 +28,7 @@ from mmrc_helpers.tasks.rows import chats_of
 from mmrc_helpers.worlds import INVALID, Data
 from mmrc_helpers.worlds.people import WORLD
 from mmrc_helpers.worlds.people.grade import grade
+from mmrc_helpers.worlds.sources.pictures import repeated
 
 KNOWN = plain(read_known(PARAMS_FOLDER / "worlds" / "people.yaml").defaults)
 NAMES = [
@@ -232,6 +239,67 @@ def test_the_key_holds_the_content_of_table_and_pictures_and_nothing_of_other_ki
     assert not {"pictures", "path", "split", "noun", "attributes", "sdxl"} & set(facts)
 
 
+def notes(**changes) -> str:
+    return "\n".join(WORLD.make(facts(**changes), 0).notes)
+
+
+def test_attributes_that_never_differ_are_told():
+    write(rows(habitat="meadow"))
+    said = notes(attributes=["colour", "habitat"])
+    assert said == "the same for all, so that nothing asks about it: habitat"
+
+
+def saved_again(table: list[dict], row: int, name: str, **how) -> None:
+    """Adds a row with the same picture in another file."""
+    again = Image.open(table[row]["image"]).convert("RGB")
+    again.resize([side // how.pop("by", 1) for side in again.size]).save(name, **how)
+    table.append({**table[row], "image": name})
+
+
+def test_pictures_that_were_saved_again_are_named():
+    table = rows()
+    for k, row in enumerate(table):
+        picture(row["image"], (k,), (8, 6))  # as smooth as photographs are
+        Image.open(row["image"]).resize((120, 80), Image.Resampling.BICUBIC).save(row["image"])
+    write(table)
+    assert notes(attributes=["colour"]) == ""
+    saved_again(table, 0, "0-0.jpg", quality=80)
+    saved_again(table, 4, "half.png", by=2)
+    saved_again(table, 5, "dot.png")
+    with Image.open("dot.png") as dotted:
+        dotted.putpixel((60, 40), (0, 0, 0))
+        dotted.save("dot.png")
+    saved_again(table, 8, "other.jpg")
+    table[-1] |= {"name": NAMES[0], "colour": "red"}
+    write(table)
+    own, other = notes(attributes=["colour"]).split("\n")
+    assert "their name: 0-0.jpg as 0-0.png, half.png as 1-0.png, dot.png as 1-1.png; tests may" in own
+    assert "another name: 2-1.png (Étoile d'or) as other.jpg (Rosa canina); look which name is right" in other
+
+
+def test_pictures_are_compared_across_blocks_with_those_before_them():
+    thumbs = np.random.default_rng(0).normal(size=(2_500, 768)).astype(np.float32)
+    thumbs = list(thumbs / np.linalg.norm(thumbs, axis=1, keepdims=True))
+    thumbs[2_499], thumbs[1_024], thumbs[7] = thumbs[3], thumbs[1_023], thumbs[3]
+    assert list(repeated(thumbs)) == [(7, 3), (1_024, 1_023), (2_499, 3)]
+
+
+@pytest.mark.slow
+def test_a_study_that_extends_reversal_reads_a_verdict_on_own_people(folder, monkeypatch):
+    """With simulated answers, and the section that README shows."""
+    monkeypatch.setenv("MMRC_ARTIFACTS", str(folder / "artifacts"))
+    names = [f"Plant {k}" for k in range(52)]
+    write(
+        [{"image": picture(f"{n}-{v}.png", (k, v)), "name": n} for k, n in enumerate(names) for v in (0, 1)]
+    )
+    people = f"pictures: folder, path: {folder}/people.csv, noun: plant, background: 8, test_views: 1"
+    small = "image_size: 16, train_scenes: 1, text_scenes: 4"
+    written = f"extends: reversal\npeople: {{{people}, {small}}}\nseeds: [0, 1, 2]\n"
+    study = load_study(finished_study.write(folder, written))
+    said = reading.finding_of(study).verdict(reading.evidence(study))
+    assert said.verdict == "free: inconclusive; choice: curse; judge: curse", said.reasons
+
+
 # --- what is wrong -----------------------------------------------------------------------------------------
 
 
@@ -247,6 +315,13 @@ def cut_off(name: str) -> str:
     Image.effect_noise((64, 64), 80).save(buffer, "PNG")
     Path(name).write_bytes(buffer.getvalue()[:-900])
     return name
+
+
+def claiming(name: str, width: int, height: int) -> str:
+    """A picture whose header says that it is of this size."""
+    header = b"IHDR" + struct.pack(">2I5B", width, height, 1, 0, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    return text(name, b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 0) + b"IDAT")
 
 
 def text(name: str, content: bytes) -> str:
@@ -319,6 +394,26 @@ BROKEN = {
         lambda: write(change(1, name="Dr. No.")),
         {},
         ["row 3: the name Dr. No. ends in a full"],
+    ),
+    "a name like an answer": (
+        lambda: write(change(1, name="This is A")),
+        {},
+        ["row 3: the name This is A begins as the answer does (This is …); leave that out"],
+    ),
+    "a descriptor like an answer": (
+        lambda: write(rows(descriptor="This is it")),
+        {"label": "descriptor"},
+        ["the descriptor This is it begins as the answer does"],
+    ),
+    "a picture that git-lfs has not fetched": (
+        lambda: write(change(1, image=text("a.png", b"version https://git-lfs.github.com/spec/v1\n"))),
+        {},
+        ["row 3: a.png is a pointer of git-lfs, not the picture; fetch it with `git lfs pull`"],
+    ),
+    "a picture without measure": (
+        lambda: write(change(1, image=claiming("a.png", 20_000, 10_000))),
+        {},
+        ["row 3: a.png cannot be read (of more than 178 megapixels); shrink it"],
     ),
     "one picture, two names": (
         lambda: write(change(5, image="0-0.png")),
@@ -400,14 +495,33 @@ BROKEN = {
     "a comma too many": (
         lambda: text("people.csv", b"image,name\na.png,Ann, the curator\n"),
         {},
-        ["row 2: 3 fields, but 2 columns; put a text that holds a comma in quotes"],
+        ["row 2: 3 fields, but 2 columns; put a text that holds a comma in quotes, and end no line"],
     ),
     "another encoding": (
         lambda: text("people.csv", "image,name\na.png,Zoë\n".encode("cp1252")),
         {},
         ["not UTF-8 text", "save it as CSV UTF-8"],
     ),
-    "an empty table": (lambda: text("people.csv", b""), {}, ["people.csv: holds no rows"]),
+    "a semicolon too many": (
+        lambda: text("people.csv", b"image;name\na.png;Ann;\n"),
+        {},
+        ["put a text that holds a semicolon in quotes, and end no line with one"],
+    ),
+    "another mark": (
+        lambda: text("people.csv", b"image|name\na.png|Ann\n"),
+        {},
+        ["people.csv: | stands between fields; save it with a comma, a semicolon or a tab there"],
+    ),
+    "an empty table": (
+        lambda: text("people.csv", b""),
+        {},
+        ["people.csv: holds no rows; write a line of column names, and a line for each row below"],
+    ),
+    "a table of blank lines": (
+        lambda: text("people.csv", b"\n,\n\n"),
+        {},
+        ["people.csv: holds no rows; write a line of column names"],
+    ),
     "a pointer": (
         lambda: text("people.csv", b"version https://git-lfs.github.com/spec/v1\n"),
         {},
@@ -416,7 +530,7 @@ BROKEN = {
     "cut-off lines": (
         lambda: text("p.jsonl", b'{"image": "a.png",'),
         {"path": "p.jsonl"},
-        ["row 1: not JSON"],
+        ["row 1: not JSON", "mend it there: texts in double quotes, commas between, every bracket closed"],
     ),
 }
 
@@ -429,6 +543,14 @@ def test_what_is_wrong_is_one_clear_message(case):
         WORLD.files(facts(**changes))  # asked for with every key, before anything is looked at
     told = message(**changes)
     assert all(words in told for words in said), told
+
+
+def test_large_pictures_are_read_without_a_word():
+    claiming("large.png", 10_000, 9_000)
+    code = "from mmrc_helpers.worlds.sources.pictures import glance; "
+    code += "print(repr(glance(open('large.png', 'rb').read(), None).problem))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (said.stdout, said.stderr) == ("''\n", "")
 
 
 WRONG = {

@@ -74,6 +74,30 @@ def test_json_may_be_a_list_or_lines_and_blank_lines_count(tmp_path):
         assert [dict(row.values) for row in table.rows] == rows and not table.problems
 
 
+# what a CSV holds → its rows by the numbers of their lines
+CSV = {
+    "a space before the quote": ('a,b\n1, "Plant A"\n2,  x\n', {2: ("1", "Plant A"), 3: ("2", "x")}),
+    "a line that tells the mark": ("sep=;\r\na;b\r\n1;x, y\r\n", {3: ("1", "x, y")}),
+    "any mark that a line tells": ("SEP=|\na|b\n1|2\n", {3: ("1", "2")}),
+    "line breaks in quotes": ('a,b\n1,"x\ny"\n\n2,z\n', {2: ("1", "x\ny"), 5: ("2", "z")}),
+    "line ends of Unicode": (
+        "a,b\n1,x\u2028y\x0b\x85z\n2,z\n",
+        {2: ("1", "x\u2028y\x0b\x85z"), 3: ("2", "z")},
+    ),
+    "line ends of old": ("a,b\r1,x\r", {2: ("1", "x")}),
+    "blank lines": ("\n  \na;b\n;\n1;2\n", {5: ("1", "2")}),
+}
+
+
+@pytest.mark.parametrize("case", CSV)
+def test_a_csv_is_read_as_spreadsheet_programs_write_it(tmp_path, case):
+    written, rows = CSV[case]
+    (tmp_path / "a.csv").write_bytes(written.encode())
+    table = read_table(tmp_path / "a.csv", None)
+    assert not table.problems and table.columns == ["a", "b"]
+    assert {row.number: (row.get("a"), row.get("b")) for row in table.rows} == rows
+
+
 def test_one_problem_of_many_rows_is_one_line(tmp_path):
     table = read_table(write(tmp_path, [{"a": n} for n in range(30)]), None)
     for row in table.rows:
@@ -87,7 +111,7 @@ def test_one_problem_of_many_rows_is_one_line(tmp_path):
 def test_many_different_problems_are_counted(tmp_path):
     rows = [{"prompt": "?", "completion": "x", "images": [f"{n}.png"]} for n in range(25)]
     said = said_of(FILES.make, facts(write(tmp_path, rows)), 0).splitlines()
-    assert len(said) == 22 and "row 1: images: 0.png is not there" in said[1]
+    assert len(said) == 22 and "row 1: images: 0.png is not there" in said[1] and said[0] == "25 problems:"
     assert said[-1].strip() == "… and 5 more like these"
 
 

@@ -20,7 +20,10 @@ from mmrc_helpers.analysis.reversal.rules import VERSION
 
 LEARNED = COMPETENT = 0.90
 IN_CONTEXT, VALID = 0.95, 0.99
-LETTER, VERDICT = 0.40, 0.65  # largest share of one letter, of one judgement
+# By how much a letter or judgement may be favoured beyond an even share: up to 40 % of four letters, 65 % of
+# two judgements. No study of another number of letters had been read when this replaced 40 % for all.
+BEYOND = 0.15
+EVEN = {"choice": 1 / 4, "judge": 1 / 2}  # share of each where nothing was asked
 DROPS = {"image": "pictures replaced by noise", "text": "texts replaced by random words"}
 
 
@@ -175,9 +178,9 @@ def _valid(found: cells.Split, variant: str, read: set[str], elsewhere: bool = F
 
 
 def _collapse(found: cells.Split, variant: str, format: str, denied: bool = False) -> Gate:
-    """Gate 5: the largest share of one letter or judgement in any cell and population. "Wrong" about novel
-    people counts only if denied: it is also the cautious answer of a model that cannot reach what it has."""
-    most = LETTER if format == "choice" else VERDICT
+    """Gate 5: the share of one letter or judgement that is furthest beyond an even one, in any cell and
+    population. "Wrong" about novel people counts only if denied: it is also the cautious answer of a model
+    that cannot reach what it has."""
     shares = []
     for population, cell in _everybody(found, variant):
         if cell.format == format:
@@ -185,11 +188,11 @@ def _collapse(found: cells.Split, variant: str, format: str, denied: bool = Fals
             of = of.drop("Wrong", errors="ignore") if population == "novel" and not denied else of
             shares += [(of.max(), of.idxmax(), population, cell)] if len(of) else []
     if not shares:
-        return _gate("5 no collapse", intervals.NOT_MEASURED, most=most)
-    _, pick, population, cell = max(shares, key=lambda share: share[0])
+        return _gate("5 no collapse", intervals.NOT_MEASURED, most=EVEN[format] + BEYOND)
+    _, pick, population, cell = max(shares, key=lambda share: share[0] - share[-1].chance)
     rows = cell.rows.assign(share=[picks.count(pick) / len(picks) for picks in cell.rows["picks"]])
     where = f" (largest share, {pick} in {cell.words}, {population})"
-    return _gate("5 no collapse", scores.accuracy(rows, "share"), most=most, where=where)
+    return _gate("5 no collapse", scores.accuracy(rows, "share"), most=cell.chance + BEYOND, where=where)
 
 
 def _lowest(name: str, found: list[tuple[str, Estimate]], least: float) -> Gate:

@@ -4,31 +4,36 @@ with it, with row numbers."""
 import contextlib
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
+import numpy as np
+
 from mmrc_helpers.errors import listed, near_miss, show
-from mmrc_helpers.worlds.people.grade import ANY_WORDS
-from mmrc_helpers.worlds.sources.pictures import Picture, Seen, inspect, seen_at
+from mmrc_helpers.worlds.people.grade import ANY_WORDS, can_tell
+from mmrc_helpers.worlds.sources.pictures import Picture, Seen, inspect, repeated, seen_at
 from mmrc_helpers.worlds.sources.places import ENDINGS, located, tables_in
-from mmrc_helpers.worlds.sources.rows import Row, Table, read_table, stored_in, text_in, told
+from mmrc_helpers.worlds.sources.rows import Row, Table, read_table, some, stored_in, text_in, told
 
 TABLES = (".csv", *ENDINGS)
 SHOWN = ("image", "picture", "file_name", "path")  # columns that may name the picture; stored ones: `image`
 POPULATIONS = ("novel", "background")
+LOOK = partial(inspect, thumbs=True)
 KNOWN = ("name", "descriptor", "population", "attributes", *SHOWN)
+UNTOLD = "begins as the answer does (This is …); leave that out"
 
 
 @dataclass
 class Entry:
     """What the rows say about one name. said: column → value and the row that said it first; pictures:
-    digest of the pixels → the picture."""
+    digest of the pixels → the picture; thumbs: where each is and what it is compared by."""
 
     name: str
     said: dict[str, tuple[str, str]] = field(default_factory=dict)
     pictures: dict[str, Picture] = field(default_factory=dict)
+    thumbs: list[tuple[str, np.ndarray]] = field(default_factory=list)
 
     def get(self, column: str) -> str:
         return self.said.get(column, ("", ""))[0]
@@ -78,7 +83,7 @@ def read(facts: Mapping) -> tuple[list[Entry], list[str], list[str]]:
     shown: dict[str, dict[str, str]] = defaultdict(dict)  # digest → name → the row
     problems, notes = [], []
     for file in tables(facts):
-        table = read_table(file, inspect)
+        table = read_table(file, LOOK)
         missing = list(_columns_missing(table, facts)) if table.rows else []
         if not missing:
             for row in table.rows:
@@ -90,7 +95,26 @@ def read(facts: Mapping) -> tuple[list[Entry], list[str], list[str]]:
         if len(names) > 1:
             said = listed(f"{name} ({row})" for name, row in names.items())
             problems.append(f"one picture has {len(names)} names: {said}")
-    return list(entries.values()), problems, notes
+    return list(entries.values()), problems, [*notes, *_repeats(entries.values())]
+
+
+def _repeats(entries: Iterable[Entry]) -> Iterator[str]:
+    """What is worth knowing of pictures that nearly repeat an earlier one: they count as different ones."""
+    known = [(entry.name, *of) for entry in entries for of in entry.thumbs]
+    own, other = [], []
+    for place, first in repeated([thumb for _, _, thumb in known]):
+        (name, where, _), (before, there, _) = known[place], known[first]
+        if name == before:
+            own.append(f"{where} as {there}")
+        else:
+            other.append(f"{where} ({name}) as {there} ({before})")
+    if own:
+        yield (
+            f"pictures that nearly repeat another of their name: {some(own)}; tests may show what training "
+            "has shown, so keep one of each"
+        )
+    if other:
+        yield f"pictures that nearly repeat one of another name: {some(other)}; look which name is right"
 
 
 def _columns_missing(table: Table, facts: Mapping) -> Iterator[str]:
@@ -118,6 +142,8 @@ def _take_in(row: Row, facts: Mapping, entries: dict, shown: dict, notes: list[s
         row.blame(f"the name {name} ends in a full stop, as sentences do; leave it out")
     if len(name.split()) > ANY_WORDS:
         row.blame(f"a name of more than {ANY_WORDS} words ({name:.40} …)")
+    elif name and not can_tell(name):
+        row.blame(f"the name {name} {UNTOLD}")
     seen = _picture(row)
     if row.is_broken:
         return
@@ -127,7 +153,10 @@ def _take_in(row: Row, facts: Mapping, entries: dict, shown: dict, notes: list[s
         _hear(row, entry, column, _nested(row).get(column, row.get(column)), column in spoken)
     if seen.digest in entry.pictures:
         notes.append(f"{row.where}: a picture that {name} has already")
-    entry.pictures.setdefault(seen.digest, seen.picture)
+    else:
+        where = row.where if seen.picture.column else show(Path(seen.picture.path))
+        entry.thumbs.append((where, seen.thumb))
+        entry.pictures[seen.digest] = seen.picture
     shown[seen.digest].setdefault(name, row.where)
 
 
@@ -143,6 +172,8 @@ def _hear(row: Row, entry: Entry, column: str, value, spoken: bool) -> None:
         row.blame(f"population is {text!r}; it is {' or '.join(POPULATIONS)}")
     if spoken and len(text.split()) > ANY_WORDS:
         row.blame(f"{column} has more than {ANY_WORDS} words")
+    elif spoken and column == "descriptor" and not can_tell(text):
+        row.blame(f"the descriptor {text} {UNTOLD}")
     before, where = entry.said.setdefault(column, (text, row.where))
     if before != text:
         row.blame(f"{column} of {entry.name} is {text!r}, but {before!r} in {where}")
@@ -160,7 +191,7 @@ def _picture(row: Row) -> Seen | None:
         if why_not := _why_not(file := _meant(row.table.path, path)):
             row.blame(f"{path:.200} {why_not}")
             return None
-        seen = seen_at(file, inspect)
+        seen = seen_at(file, LOOK)
     if seen.problem:
         row.blame(f"{path} {seen.problem}")
     return seen

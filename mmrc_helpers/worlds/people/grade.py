@@ -40,6 +40,12 @@ def parse(example: Example, text: str) -> str:
     return match.group(1) if match else INVALID
 
 
+def can_tell(name: str) -> bool:
+    """Whether a name that a user gives is found in the right answer to who is shown."""
+    answer = f"This is {name}."
+    return _any(answer, answer) == name
+
+
 def _any(text: str, answer: str) -> str:
     """A few words of any kind, but no letter and no verdict: those belong to another format, unless the right
     answer is one."""

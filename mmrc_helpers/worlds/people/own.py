@@ -16,7 +16,7 @@ from mmrc_helpers.worlds.people.album import POPULATIONS, Entry, read
 from mmrc_helpers.worlds.people.cast import Person, Terms
 from mmrc_helpers.worlds.people.forms import BUCKETS
 from mmrc_helpers.worlds.sources.pictures import Picture, bytes_of
-from mmrc_helpers.worlds.sources.rows import LINES, raise_some
+from mmrc_helpers.worlds.sources.rows import raise_some, some
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,8 @@ def load(facts: Mapping, seed: int | str) -> Own:
     raise_some([*_between(entries, facts), *_views_missing(entries, facts)])
     chosen = _populations(entries, facts, seed)
     terms = _terms([entry for _, entry in chosen], facts)
+    idle = [name for name in facts["attributes"] if name not in terms.topics]
+    notes += [f"the same for all, so that nothing asks about it: {listed(idle)}"] if idle else []
     people, pictures = [], {}
     for group, entry in chosen:
         views = _views(entry, group, facts)
@@ -88,14 +90,10 @@ def _between(entries: Sequence[Entry], facts: Mapping) -> Iterator[str]:
         if len(names) > 1:
             yield f"people.path: {listed(names)} share the descriptor {descriptor!r}"
     if facts["label"] == "descriptor" and lacking:
-        yield f"people.label: descriptor, but {len(lacking)} have none: {_some(lacking)}"
+        yield f"people.label: descriptor, but {len(lacking)} have none: {some(lacking)}"
     unsaid = [entry.name for entry in entries if not entry.get("population")]
     if unsaid and len(unsaid) < len(entries):
-        yield f"people.path: the column population says nothing of {len(unsaid)}: {_some(unsaid)}"
-
-
-def _some(names: Sequence[str]) -> str:
-    return listed(names[:LINES]) + (f" and {len(names) - LINES} more" if len(names) > LINES else "")
+        yield f"people.path: the column population says nothing of {len(unsaid)}: {some(unsaid)}"
 
 
 def _held(facts: Mapping) -> int:
@@ -109,7 +107,7 @@ def _views_missing(entries: Sequence[Entry], facts: Mapping) -> Iterator[str]:
     if few:
         yield (
             f"people.test_views: {facts['test_views']} for tests and others for training make {wanted} "
-            f"different pictures at least, but {len(few)} have fewer: {_some(few)}; add pictures, take them "
+            f"different pictures at least, but {len(few)} have fewer: {some(few)}; add pictures, take them "
             "out, or lower people.test_views"
         )
 

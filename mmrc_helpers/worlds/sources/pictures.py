@@ -4,16 +4,21 @@ they are; what keeps them (`store.pictures`) makes them upright and RGB."""
 import hashlib
 import io
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 from PIL import Image
 
 from mmrc_helpers.errors import FILE_NAME, UserError, show
-from mmrc_helpers.store.decoding import BROKEN, decoded, upright, why
+from mmrc_helpers.store.decoding import BROKEN, decoded, thumb, upright, why
 from mmrc_helpers.worlds.drops import Noise, draw_noise
+
+POINTER = b"version https://git-lfs"
+ALIKE = 0.995  # correlation from which pictures are one, saved again: other views of one thing stay below it
+BLOCK = 1024  # pictures that are compared with all before them at once
 
 
 @dataclass(frozen=True)
@@ -31,12 +36,14 @@ class Picture:
 @dataclass(frozen=True)
 class Seen:
     """A picture that was looked at. problem: why it cannot be used, or empty. mode: of its pixels before they
-    become RGB. digest: of its pixels upright and in RGB; empty if only its header was read."""
+    become RGB. digest: of its pixels upright and in RGB; empty if only its header was read. thumb: what it is
+    compared by, where that is wanted."""
 
     picture: Picture
     problem: str = ""
     mode: str = "RGB"
     digest: str = ""
+    thumb: np.ndarray | None = field(default=None, compare=False, repr=False)
 
 
 Look = Callable[[bytes, Picture], Seen]
@@ -48,16 +55,18 @@ def glance(content: bytes, picture: Picture) -> Seen:
         with Image.open(io.BytesIO(content)) as image:
             return Seen(picture, mode=image.mode)
     except BROKEN as error:
-        return Seen(picture, _problem(error))
+        return Seen(picture, _problem(error, content))
 
 
-def inspect(content: bytes, picture: Picture) -> Seen:
-    """Decodes the picture to its end, and digests its pixels, so that equal pictures can have one name."""
+def inspect(content: bytes, picture: Picture, thumbs: bool = False) -> Seen:
+    """Decodes the picture to its end, and digests its pixels, so that equal pictures can have one name.
+    thumbs: also makes what it is compared by."""
     try:
         image = decoded(content)
-        return Seen(picture, mode=image.mode, digest=digest_of(upright(image)))
+        pixels = upright(image)
+        return Seen(picture, "", image.mode, digest_of(pixels), thumb(pixels) if thumbs else None)
     except BROKEN as error:
-        return Seen(picture, _problem(error))
+        return Seen(picture, _problem(error, content))
 
 
 def digest_of(pixels: Image.Image) -> str:
@@ -67,8 +76,23 @@ def digest_of(pixels: Image.Image) -> str:
     return digest.hexdigest()
 
 
-def _problem(error: BaseException) -> str:
-    return f"cannot be read ({why(error)}); save it again, as PNG or JPEG"
+def repeated(thumbs: Sequence[np.ndarray]) -> Iterator[tuple[int, int]]:
+    """(place, the first place before it whose picture is nearly the same) of each that has one."""
+    if not thumbs:
+        return
+    whole = np.stack(thumbs)
+    for start in range(0, len(whole), BLOCK):
+        block = whole[start : start + BLOCK]
+        alike = np.tril(block @ whole[: start + len(block)].T >= ALIKE, start - 1)
+        for place in np.flatnonzero(alike.any(axis=1)):
+            yield start + int(place), int(alike[place].argmax())
+
+
+def _problem(error: BaseException, content: bytes) -> str:
+    if content.startswith(POINTER):
+        return "is a pointer of git-lfs, not the picture; fetch it with `git lfs pull`"
+    is_large = isinstance(error, Image.DecompressionBombError)
+    return f"cannot be read ({why(error)}); {'shrink it' if is_large else 'save it again, as PNG or JPEG'}"
 
 
 def seen_at(path: Path, look: Look | None) -> Seen:

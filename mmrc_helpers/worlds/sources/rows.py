@@ -2,18 +2,21 @@
 columns mean; a table keeps what is wrong with its rows, so that all of it can be told at once."""
 
 import csv
+import io
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from mmrc_helpers.errors import listed, raise_all, show
-from mmrc_helpers.worlds.sources.pictures import Look, Picture, Seen, seen_at
+from mmrc_helpers.worlds.sources.pictures import POINTER, Look, Picture, Seen, seen_at
 from mmrc_helpers.worlds.sources.places import ENDINGS
 
 PICTURES = ("images", "image", "chosen_images", "rejected_images")  # columns that may hold pictures
-POINTER = b"version https://git-lfs"
+MARKS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}  # what stands between the fields of a CSV
+SEP = re.compile(r'"?sep=([^\w\s"]|\t)"?\s*', re.IGNORECASE)  # a first line that tells spreadsheet programs
 NOT_JSON = (ValueError, RecursionError)  # the latter of brackets without end
 LINES = 20  # lines of one message, rows that one line lists
 NAMED = 8  # missing pictures that one message names
@@ -39,8 +42,8 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """A row of a table. number: from 1; the line's, of JSON lines and of CSV. values: by column; a picture
-    that the table holds stands there as a Seen."""
+    """A row of a table. number: from 1; of JSON lines and of CSV that of the line it begins on.
+    values: by column; a picture that the table holds stands there as a Seen."""
 
     table: Table
     number: int
@@ -135,35 +138,63 @@ def _read_json(table: Table, look: Look | None, wanted: Sequence[str]) -> None:
 
 
 def _no_json(error: Exception) -> str:
-    return f"not UTF-8 text ({error})" if isinstance(error, UnicodeDecodeError) else f"not JSON ({error})"
+    if isinstance(error, UnicodeDecodeError):
+        return f"not UTF-8 text ({error}); save it as UTF-8"
+    return f"not JSON ({error}); mend it there: texts in double quotes, commas between, every bracket closed"
 
 
 def _read_csv(table: Table, look: Look | None, wanted: Sequence[str]) -> None:
     """Rows under a line of names; between fields stand commas, or semicolons or tabs as some programs write
-    them. An empty field is no value."""
+    them, or what a line `sep=` before the names says. An empty field is no value, a blank line no row."""
     try:
         text = table.path.read_bytes().decode("utf-8-sig")
-        lines = text.splitlines(keepends=True)
-        mark = max(",;\t", key=(lines[0] if lines else "").count)
-        header, *rows = csv.reader(lines, delimiter=mark, strict=True)
-    except ValueError as error:  # no UTF-8, or no line at all
-        said = _no_json(error) if isinstance(error, UnicodeDecodeError) else "holds no rows"
-        table.problems[0].append(f"{said}; save it as CSV UTF-8")
+    except UnicodeDecodeError as error:
+        table.problems[0].append(f"not UTF-8 text ({error}); save it as CSV UTF-8")
         return
+    first = next(filter(str.strip, io.StringIO(text, newline="")), "")
+    said = SEP.fullmatch(first)
+    mark = said[1] if said else max(MARKS, key=first.count)
+    if mark not in first and "|" in first:
+        table.problems[0].append("| stands between fields; save it with a comma, a semicolon or a tab there")
+        return
+    try:
+        lines = io.StringIO(text, newline="")  # which, unlike splitlines, knows no ends but those of a CSV
+        rows = list(_numbered(csv.reader(lines, delimiter=mark, skipinitialspace=True, strict=True)))
     except csv.Error as error:
         table.problems[0].append(f"no CSV table ({error}); save it again")
         return
-    names = [name.strip() for name in header]
+    rows = rows[1:] if said else rows
+    if len(rows) < 2:
+        table.problems[0].append("holds no rows; write a line of column names, and a line for each row below")
+        return
+    _add_fields(table, rows, MARKS.get(mark, mark))
+
+
+def _numbered(reader) -> Iterator[tuple[int, list[str]]]:
+    """The fields of each row and the number of the line that it begins on, which is not that of the row where
+    quoted texts hold line breaks."""
+    number = 1
+    for fields in reader:
+        if any(map(str.strip, fields)):
+            yield number, fields
+        number = reader.line_num + 1
+
+
+def _add_fields(table: Table, rows: Sequence[tuple[int, list[str]]], mark: str) -> None:
+    """Adds rows of fields, the first of which are the names of the columns. mark: what separates them."""
+    names = [name.strip() for name in rows[0][1]]
     if twice := sorted({name for name in names if name and names.count(name) > 1}):
         table.problems[0].append(f"several columns are called {listed(twice)}; give each a name of its own")
         return
-    for number, fields in enumerate(rows, 2):
+    for number, fields in rows[1:]:
         if len(fields) == len(names):
             values = {name: value for name, value in zip(names, fields, strict=True) if value.strip()}
             table.rows.append(Row(table, number, values))
-        elif fields:
-            said = f"{len(fields)} fields, but {len(names)} columns; put a text that holds a comma in quotes"
-            table.problems[number].append(said)
+        else:
+            table.problems[number].append(
+                f"{len(fields)} fields, but {len(names)} columns; put a text that holds {mark} in quotes, "
+                "and end no line with one"
+            )
     table.columns[:] = names
 
 
@@ -287,14 +318,19 @@ def told(table: Table, found: Found) -> list[str]:
 def _rows(numbers: Sequence[int]) -> str:
     if not any(numbers):
         return ""
-    more = f" and {len(numbers) - LINES} more" if len(numbers) > LINES else ""
-    return f", {'row' if len(numbers) == 1 else 'rows'} {listed(numbers[:LINES])}{more}"
+    return f", {'row' if len(numbers) == 1 else 'rows'} {some(numbers)}"
+
+
+def some(names: Sequence) -> str:
+    """The first 20 with commas between them, and how many more there are."""
+    return listed(names[:LINES]) + (f" and {len(names) - LINES} more" if len(names) > LINES else "")
 
 
 def raise_some(problems: Sequence[str]) -> None:
     """`raise_all`, of which the first 20 are listed and the others counted."""
     more = len(problems) - LINES
-    raise_all([*problems[:LINES], f"… and {more} more like these"] if more > 0 else problems)
+    listing = [*problems[:LINES], f"… and {more} more like these"] if more > 0 else problems
+    raise_all(listing, len(problems))
 
 
 def missing_pictures(what: str, missing: Sequence[str], total: int, kept: str) -> str:
