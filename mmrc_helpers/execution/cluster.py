@@ -1,10 +1,10 @@
 """The runs of a study as jobs of a cluster, by submitit: one job for each run, in arrays, and one for the
 report when all of them have ended.
 
-A job runs the same command as a person would, for one variant and seed. When its time is up it ends that
-command and goes back into the queue; the stages go on from their checkpoints by themselves. Nothing that a
-job started outlives it, and no job on this machine outlives who submitted it. What to ask for stands in the
-machine section of a study.
+A job runs the same command as a person would, for one variant and seed. When its time is up it has a
+training write a checkpoint, ends that command and goes back into the queue; the stages go on by themselves.
+Nothing that a job started outlives it, and no job on this machine outlives who submitted it. What to ask for
+stands in the machine section of a study.
 """
 
 import importlib.util
@@ -15,16 +15,16 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from mmrc_helpers.errors import UserError, listed, raise_all, show
-from mmrc_helpers.execution import guard, launch
+from mmrc_helpers.execution import guard, launch, worker
 from mmrc_helpers.execution.machine import cores, runs_at_once
 from mmrc_helpers.store import files, folders
 
-INSIDE = "MMRC_JOB"  # set in a job's processes, which would else submit jobs themselves
 TOLD_SECONDS = 120  # before its time is up, when a job is told
 POLL_SECONDS = 0.5
 SHARE = "PYTHON_CPU_COUNT"  # by which a job on this machine is told its cores (machine.CORES_GIVEN)
@@ -33,17 +33,23 @@ NAMED = ("partition", "account", "constraint")  # what is asked for by a name of
 
 class Command:
     """What a job does: run a command, and be queued again when its time is up. A class because submitit
-    pickles one and calls its `checkpoint` when the signal comes. owner: the process without which a job on
-    this machine is to end. share: how many cores it may use."""
+    pickles one and calls its `checkpoint` when the signal comes. patience: seconds that a training then has
+    to write a checkpoint. owner: the process without which a job on this machine is to end. share: how many
+    cores it may use."""
 
-    def __init__(self, arguments: Sequence[str], owner: int | None = None, share: int | None = None):
-        self.arguments, self.owner, self.share, self.process = list(arguments), owner, share, None
+    def __init__(
+        self, arguments: Sequence[str], patience: float, owner: int | None = None, share: int | None = None
+    ):
+        self.arguments, self.patience, self.owner, self.share = list(arguments), patience, owner, share
+        self.process = None
 
     def __call__(self) -> None:
         """Runs the command. Raises RuntimeError if it fails, so that the job counts as failed."""
         # SLURM sends its signal to all processes of a job; the command is told by us, so it ignores this one.
         ours = signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-        environment = {**os.environ, INSIDE: "1"} | ({SHARE: str(self.share)} if self.share else {})
+        self.told = Path(tempfile.mkdtemp(prefix="mmrc-job-")) / "time_is_up"
+        environment = {**os.environ, worker.JOB: str(self.told)}
+        environment |= {SHARE: str(self.share)} if self.share else {}
         command = launch.guarded(self.arguments)
         self.process = subprocess.Popen(command, env=environment, start_new_session=True)
         signal.signal(signal.SIGUSR2, ours)
@@ -54,6 +60,7 @@ class Command:
                 time.sleep(POLL_SECONDS)
         finally:
             launch.end(self.process)
+            shutil.rmtree(self.told.parent, ignore_errors=True)
         if status := self.process.returncode:
             raise RuntimeError(f"{shlex.join(self.arguments)} ended with exit status {status}")
 
@@ -62,8 +69,17 @@ class Command:
         from submitit.helpers import DelayedSubmission
 
         if self.process is not None:
+            self._let_it_save()
             launch.end(self.process)
-        return DelayedSubmission(Command(self.arguments, self.owner, self.share))
+        return DelayedSubmission(Command(self.arguments, self.patience, self.owner, self.share))
+
+    def _let_it_save(self) -> None:
+        """Tells the command that its time is up. Returns when it has saved its work or ended, or when there
+        is no more time; what is no training goes on meanwhile and keeps what it has by itself."""
+        self.told.touch()
+        until = time.monotonic() + self.patience
+        while self.told.exists() and self.process.poll() is None and time.monotonic() < until:
+            time.sleep(POLL_SECONDS)
 
     def _is_orphan(self) -> bool:
         """Whether the owner has died; between it and us is submitit's process, which outlives it."""
@@ -72,7 +88,7 @@ class Command:
 
 def is_wanted(machine: Mapping) -> bool:
     """Whether runs are to be submitted: a cluster is named, and this is not one of its jobs."""
-    return machine["cluster"] != "none" and INSIDE not in os.environ
+    return machine["cluster"] != "none" and worker.JOB not in os.environ
 
 
 def submit(study: str, runs: Sequence, arguments: Sequence[str], echo: Callable[..., None] = print) -> dict:
@@ -197,7 +213,7 @@ def _queued(folder: Path, commands: Mapping, asked: Mapping, after: Sequence, ec
     dependency = {"dependency": f"afterany:{':'.join(arrays)}"} if after else {}
     executor.update_parameters(**_sbatch(asked), **dependency)
     try:
-        jobs = executor.submit_array([Command(command) for command in commands.values()])
+        jobs = executor.submit_array([Command(command, _told(asked) / 2) for command in commands.values()])
     except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
         said = next((line for line in str(error).splitlines() if "error" in line.lower()), str(error))
         raise UserError(
@@ -224,7 +240,7 @@ def _started(folder: Path, commands: Mapping, asked: Mapping, after: Sequence, e
     jobs: dict = {}
     for name, command in commands.items():
         _await(jobs, lanes - 1)
-        jobs[name] = job = executor.submit(Command(command, os.getpid(), cores() // lanes))
+        jobs[name] = job = executor.submit(Command(command, _told(asked) / 2, os.getpid(), cores() // lanes))
         job.paths.result_pickle.unlink(missing_ok=True)  # of an earlier job, because process ids come again
         echo(f"started {name}: job {job.job_id}; its log is {show(job.paths.stdout)}")
     _await(jobs, 0)

@@ -28,6 +28,8 @@ from mmrc_helpers.errors import UserError
 from mmrc_helpers.execution import guard
 from mmrc_helpers.store import disk, files, locks
 
+JOB = "MMRC_JOB"  # in the environment of what a cluster's job starts: where `time_is_up` looks
+
 
 def run_main(main: Callable[[Path], Mapping | None]) -> None:
     """The command line of a module: calls `main(folder)` with the one folder given, then writes done.json
@@ -98,6 +100,13 @@ def progress(step: int, total: int, **facts: float | str) -> None:
 def warn(text: str) -> None:
     """Writes a warning to the log; whoever started the stage sees it at once."""
     print(f"warning: {text}", flush=True)
+
+
+def time_is_up() -> Path | None:
+    """The file that a cluster's job writes when its time is nearly up, and that goes once its work is saved;
+    None as long as there is time."""
+    told = os.environ.get(JOB)
+    return Path(told) if told and os.path.exists(told) else None
 
 
 def beat() -> None:

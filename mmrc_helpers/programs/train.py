@@ -20,6 +20,7 @@ from mmrc_helpers.training import METHODS
 from mmrc_helpers.training.phase import (
     Metrics,
     Phase,
+    Rescue,
     arguments_of,
     begin_exchange,
     check_lengths,
@@ -60,7 +61,7 @@ def main(folder: Path) -> dict:
     if worker.rank() == 0:
         write_samples(folder, rows, tokens, processor, world)
     watch = Watch(folder, recipe, model, processor, rows, tokens)
-    callbacks = [Metrics(folder, tokens, train["batch"]), watch]
+    callbacks = [Metrics(folder, tokens, train["batch"]), Rescue(folder), watch]
     settings = (folder, train, machine, seed, callbacks, arguments)
     phase = Phase(*settings, model, processor, encoder, rows, tokens, world.grade)
     trainer = METHODS[train["method"]["name"]].trainer(phase)

@@ -255,3 +255,26 @@ class Metrics(TrainerCallback):
             row = {"step": state.global_step, **numbers, "tokens": seen, "supervised_tokens": supervised}
             files.append_jsonl(self.path, [row])
             worker.progress(state.global_step, state.max_steps, loss=logs["loss"])
+
+
+class Rescue(TrainerCallback):
+    """A checkpoint when a cluster's job is told that its time is nearly up. Rank 0 hears of it and names the
+    step at which all processes save: two ahead, since none can end that one without rank 0."""
+
+    def __init__(self, folder: Path):
+        self.step = folder / "checkpoints" / "save_at.json"
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        if state.is_world_process_zero:  # of an earlier job
+            self.step.unlink(missing_ok=True)
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.is_world_process_zero and worker.time_is_up() and not self.step.exists():
+            files.make_folder(self.step.parent)
+            files.write_json(self.step, state.global_step + 2)
+        if self.step.exists() and files.read_json(self.step) == state.global_step:
+            control.should_save = True
+
+    def on_save(self, args, state, control, **kwargs):
+        if state.is_world_process_zero and (told := worker.time_is_up()):
+            told.unlink(missing_ok=True)

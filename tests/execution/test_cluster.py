@@ -12,7 +12,7 @@ import pytest
 from tiny import is_alive, quiet
 
 from mmrc_helpers.errors import UserError
-from mmrc_helpers.execution import cluster, guard
+from mmrc_helpers.execution import cluster, guard, worker
 from mmrc_helpers.store import files
 from mmrc_helpers.study.runs import load_study
 
@@ -30,13 +30,15 @@ folder, lines = Path(sys.argv[1]), int(sys.argv[2])
 if "--report" in sys.argv:
     done = sorted(path.name for path in folder.glob("*.txt"))
     (folder / "report").write_text(" ".join(done)); sys.exit()
-assert os.environ["MMRC_JOB"] == "1"
+told = Path(os.environ["MMRC_JOB"])  # is there when the time is up, until the work is saved
 path = folder / f"{sys.argv[4]}-{sys.argv[6]}.txt"
 with (folder / "starts").open("a") as file: file.write(path.name + "\\n")
 with (folder / "cores").open("a") as file: file.write(os.environ.get("PYTHON_CPU_COUNT", "all") + "\\n")
 if sys.argv[4] == "broken": sys.exit(3)
 while len(path.read_text().splitlines() if path.exists() else []) < lines:
     with path.open("a") as file: file.write(f"{time.time()}\\n")
+    if told.exists():
+        (folder / "saved").write_text(path.name); told.unlink()
     time.sleep(0.1)
 """
 
@@ -116,6 +118,7 @@ def test_jobs_that_run_out_of_time_go_on_and_the_report_comes_last(place):
     assert [job.result() for job in jobs.values()] == [None, None]
     assert written(place) == {"forward-0.txt": 70}
     assert len(starts(place)) > 1  # in more than one job
+    assert (place / "out" / "saved").read_text() == "forward-0.txt"  # before the first of them was ended
     assert (place / "out" / "report").read_text() == "forward-0.txt"
 
 
@@ -328,5 +331,5 @@ def test_what_slurm_refuses_is_said(slurm):
 def test_inside_a_job_nothing_is_submitted(monkeypatch):
     assert cluster.is_wanted(machine("slurm"))
     assert not cluster.is_wanted(machine("none"))
-    monkeypatch.setenv(cluster.INSIDE, "1")
+    monkeypatch.setenv(worker.JOB, "1")
     assert not cluster.is_wanted(machine("slurm"))

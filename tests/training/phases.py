@@ -14,7 +14,7 @@ from mmrc_helpers.study.parameters import read_known
 from mmrc_helpers.tasks.example import Example
 from mmrc_helpers.tasks.rows import Chat, Pair, Row, Task, chats_of
 from mmrc_helpers.training import METHODS
-from mmrc_helpers.training.phase import Metrics, Phase, arguments_of
+from mmrc_helpers.training.phase import Metrics, Phase, Rescue, arguments_of
 from mmrc_helpers.worlds import Grade
 
 PARAMS = files.REPOSITORY / "params"
@@ -141,8 +141,8 @@ def phase_of(
     told = [[chat.turns for chat in chats_of(row)] for row in rows]
     encoder = toy.frozen if train["freeze_vision"] else toy.pixels
     tokens = [tuple(encoder.tokens(of_row, not isinstance(rows[0], Task))) for of_row in told]
-    metrics = Metrics(folder, tokens, train["batch"])
-    settings = (folder, train, machine, 0, [metrics], arguments_of(folder, train, machine, 0))
+    callbacks = [Metrics(folder, tokens, train["batch"]), Rescue(folder)]
+    settings = (folder, train, machine, 0, callbacks, arguments_of(folder, train, machine, 0))
     return Phase(*settings, model, toy.processor, encoder, list(rows), tokens, graded)
 
 

@@ -14,7 +14,7 @@ import tiny
 from safetensors.torch import load_file
 
 from mmrc_helpers.errors import UserError
-from mmrc_helpers.execution import guard
+from mmrc_helpers.execution import guard, worker
 from mmrc_helpers.execution.machine import for_stage
 from mmrc_helpers.store import files, folders
 from mmrc_helpers.store.keys import plain
@@ -207,6 +207,18 @@ def test_two_killed_ranks_resume_bit_by_bit(study, artifacts, two_ranks, variant
     kill_ranks_at_step(4, stage, run, **TWO, zero=zero)
     resumed = trained(make(stage, run, **TWO, zero=zero))
     assert all((whole[name] == resumed[name]).all() for name in whole)
+
+
+def test_two_ranks_save_at_the_same_step_when_the_time_of_a_job_is_up(
+    study, artifacts, two_ranks, tmp_path, monkeypatch
+):
+    told, run = tmp_path / "time_is_up", find_run(study, "adapted", 0)
+    monkeypatch.setenv(worker.JOB, str(told))
+    told.touch()
+    saved = trained(make_anew(stages.train_stages(run)[-1], run, **TWO, zero="2", save_steps=1000))
+    assert not told.exists()  # else nothing was saved
+    whole = trained(two_ranks("adapted", "2"))
+    assert all((whole[name] == saved[name]).all() for name in whole)
 
 
 @pytest.mark.parametrize("zero", ["none", "2", pytest.param("3", marks=pytest.mark.slow)])

@@ -7,6 +7,8 @@ import trl.trainer.utils
 from training.phases import furthest, learned, phase_of, trained, trainer_of
 
 from mmrc_helpers.errors import UserError
+from mmrc_helpers.execution import worker
+from mmrc_helpers.training import checkpoints
 from mmrc_helpers.training.phase import check_shards
 
 
@@ -67,6 +69,17 @@ def test_rows_without_pictures_are_refused_where_they_would_wait_for_ever(qwen, 
         check_shards(phase.tokens, qwen.pixels, sharded)
     check_shards(phase.tokens, qwen.pixels, whole)
     check_shards(phase.tokens, qwen.frozen, sharded)
+
+
+def test_a_checkpoint_is_written_when_the_time_of_a_job_is_up(qwen, tmp_path, monkeypatch):
+    told = tmp_path / "time_is_up"
+    monkeypatch.setenv(worker.JOB, str(told))
+    told.touch()
+    phase = phase_of(qwen, tmp_path, "sft", steps=4, machine={"save_steps": 100})
+    trained(phase)
+    found = checkpoints.newest_whole(tmp_path / "checkpoints", trainer_of(phase).layout, print)
+    assert not told.exists() and (tmp_path / "checkpoints" / "checkpoint-3" / checkpoints.MANIFEST).exists()
+    assert found.name in ("checkpoint-3", "checkpoint-4")
 
 
 def test_a_resumed_phase_saves_and_logs_as_the_machine_says_now(qwen, tmp_path):
