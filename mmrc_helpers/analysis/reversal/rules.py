@@ -24,9 +24,9 @@ RULES = (
         version=1,
         date="2026-11-21",
         what="Gates: forward free ≥ 90 %; both choices ≥ 90 % on background people; ≥ 95 % with names in the "
-        "prompt; validity ≥ 99 % in all six cells; letters ≤ 40 % (of four; of n, 1/n + 15 %), judgements "
-        "≤ 65 %. Read from reverse choice, pictures first: confirmed (at chance ± 10 over people, gap above "
-        "30, 3 seeds), refuted (above one half), format-bound only, inconclusive.",
+        "prompt; validity ≥ 99 % in all six cells; letters ≤ 40 % (of four; since 2026-11-29 of n, 1/n + "
+        "15 %), judgements ≤ 65 %. Read from reverse choice, pictures first: confirmed (at chance ± 10 over "
+        "people, gap above 30, 3 seeds), refuted (above one half), format-bound only, inconclusive.",
         reason="As designed before any result.",
         changed="",
     ),
