@@ -154,7 +154,7 @@ def portraits(size: str, tiny: bool, root: Path, device: torch.device) -> dict[s
 
 def _best(work: Callable, device: torch.device) -> float:
     """Seconds that `work` takes, the best of some times, on a GPU after one that warms up."""
-    times, seconds = 5 if device.type == "cpu" else 2, []
+    times, seconds = 3 if device.type == "cpu" else 2, []
     for _ in range(times if device.type == "cpu" else times + 1):
         began = now_on(device)
         work()

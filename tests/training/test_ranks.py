@@ -209,6 +209,7 @@ def test_two_killed_ranks_resume_bit_by_bit(study, artifacts, two_ranks, variant
     assert all((whole[name] == resumed[name]).all() for name in whole)
 
 
+@pytest.mark.slow
 def test_two_ranks_save_at_the_same_step_when_the_time_of_a_job_is_up(
     study, artifacts, two_ranks, tmp_path, monkeypatch
 ):
