@@ -65,9 +65,15 @@ def for_stage(kind: str, machine: Mapping, weights: int = 0) -> dict:
         **machine,
         "launcher": "python" if alone else machine["launcher"],
         "processes": processes,
-        "threads": machine["threads"] or max(1, cores() // processes),
+        "threads": machine["threads"] or max(1, cores() // _on_a_host(machine, processes)),
         "deepspeed": settings,
     }
+
+
+def _on_a_host(machine: Mapping, processes: int) -> int:
+    """How many processes share the cores of a host, at most."""
+    several = machine["launcher"] == "deepspeed" and machine["hostfile"]
+    return max(hosts.read(machine).values()) if several else processes
 
 
 def check_tracker(machine: Mapping) -> None:

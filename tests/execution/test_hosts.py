@@ -41,6 +41,14 @@ def test_every_host_and_its_processes_are_counted(reached):
     assert list(hosts.problems(section, None)) == []
 
 
+def test_the_processes_of_a_host_share_its_cores(reached, monkeypatch):
+    monkeypatch.setattr(machine, "cores", lambda: 8)
+    section = written(reached, "near1 slots=4\nnear2 slots=2\n")
+    asked = {**load_study("smoke").runs[0].params["machine"], **section}
+    found = machine.for_stage("train", asked)
+    assert (found["launcher"], found["processes"], found["threads"]) == ("deepspeed", 1, 2)
+
+
 # what the hostfile holds → what is said
 FILES = {
     "empty": ("", f"names no host; {SHAPE}"),

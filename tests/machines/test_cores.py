@@ -147,7 +147,6 @@ PROCESSES = {  # kind, of the section, cores, memory: launcher, processes, threa
     "evaluation on one core": ("eval", {}, 1, 64 * GB, "python", 1, 1),
     "evaluation by python": ("eval", {"launcher": "python"}, 8, 64 * GB, "python", 1, 8),
     "threads as asked": ("train", {"threads": 3}, 8, 64 * GB, "python", 1, 3),
-    "a hostfile needs its launcher": ("train", {"hostfile": "hosts"}, 8, 64 * GB, "deepspeed", 1, 8),
     "ZeRO needs its launcher": ("train", {"zero": "2"}, 8, 64 * GB, "deepspeed", 1, 8),
     "no ZeRO in evaluation": ("eval", {"zero": "2", "processes": 1}, 8, 64 * GB, "python", 1, 8),
 }
