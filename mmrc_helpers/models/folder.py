@@ -269,7 +269,7 @@ def _pipeline(name: str, machine: Mapping) -> Iterator[str]:
     if not name or not folder.is_dir():
         yield _no_painter("model", folder, "sdxl_turbo")
         return
-    index = _content(folder / "model_index.json")
+    index = content_of(folder / "model_index.json")
     if isinstance(index, str):
         yield index
         return
@@ -295,8 +295,8 @@ def _no_painter(setting: str, folder: Path, known: str) -> str:
     )
 
 
-def _content(path: Path) -> dict | str:
-    """What a JSON file says, or what is wrong with it."""
+def content_of(path: Path) -> dict | str:
+    """What a JSON file of a downloaded model says, or what is wrong with it."""
     found: list[str] = []
     content = _json(path, [], found)
     if not found and not isinstance(content, dict):
@@ -321,7 +321,7 @@ def _part(folder: Path, kind: str | None) -> Iterator[str]:
         )
     elif not weights:
         yield f"{show(folder)} holds no *.safetensors weights; {WHOLE}"
-    config = _content(folder / "config.json")
+    config = content_of(folder / "config.json")
     if isinstance(config, str):
         yield config
     elif kind and kind not in (config.get("_class_name"), *config.get("architectures", ())):

@@ -1,12 +1,12 @@
 """How many tokens a picture takes in each family, told from its size and the processor's settings alone."""
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmrc_helpers.errors import UserError, show
+from mmrc_helpers.models.folder import content_of
 
 MOST_SIDE = 4096  # pixels to which Idefics3's processor enlarges at most
 
@@ -133,10 +133,10 @@ def _read(path: Path) -> dict:
     """A file of a downloaded model's processor; {} where it has none."""
     if not path.is_file():
         return {}
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise UserError(f"model.name: {show(path)} is damaged ({error}); download it again") from error
+    content = content_of(path)
+    if isinstance(content, str):
+        raise UserError(f"model.name: {content}")
+    return content
 
 
 def _read_qwen(images: Mapping, own: Mapping, vision: Mapping, config: Mapping) -> dict:
