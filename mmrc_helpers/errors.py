@@ -56,9 +56,11 @@ def near_miss(name, names: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def listed(names: Iterable) -> str:
-    """The names with commas between them."""
-    return ", ".join(str(name) for name in names)
+def listed(names: Iterable, most: int | None = None) -> str:
+    """The names with commas between them; of more than `most` the first ones, and how many more there are."""
+    names = list(map(str, names))
+    more = f" and {len(names) - most} more" if most and len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def raise_all(problems: Iterable[str], count: int = 0) -> None:

@@ -70,10 +70,7 @@ def paint(subjects: Sequence[Subject], settings: Mapping, machine: Mapping, plac
     if several:
         torch.distributed.destroy_process_group()
     if worker.rank() == 0 and (again := [group for group, attempt in chosen.items() if attempt]):
-        worker.warn(
-            f"painted again, because they looked like somebody before them: {listed(again[:NAMED])}"
-            + (f" and {len(again) - NAMED} more" if len(again) > NAMED else "")
-        )
+        worker.warn(f"painted again, because they looked like somebody before them: {listed(again, NAMED)}")
     return {group: table_of(place, group, attempt) for group, attempt in chosen.items()}
 
 

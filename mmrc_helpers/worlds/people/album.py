@@ -15,7 +15,7 @@ from mmrc_helpers.errors import listed, near_miss, show
 from mmrc_helpers.worlds.people.grade import ANY_WORDS, can_tell
 from mmrc_helpers.worlds.sources.pictures import Picture, Seen, inspect, repeated, seen_at
 from mmrc_helpers.worlds.sources.places import ENDINGS, located, tables_in
-from mmrc_helpers.worlds.sources.rows import Row, Table, read_table, some, stored_in, text_in, told
+from mmrc_helpers.worlds.sources.rows import LINES, Row, Table, read_table, stored_in, text_in, told
 
 TABLES = (".csv", *ENDINGS)
 SHOWN = ("image", "picture", "file_name", "path")  # columns that may name the picture; stored ones: `image`
@@ -110,11 +110,12 @@ def _repeats(entries: Iterable[Entry]) -> Iterator[str]:
             other.append(f"{where} ({name}) as {there} ({before})")
     if own:
         yield (
-            f"pictures that nearly repeat another of their name: {some(own)}; tests may show what training "
-            "has shown, so keep one of each"
+            f"pictures that nearly repeat another of their name: {listed(own, LINES)}; tests may show what "
+            "training has shown, so keep one of each"
         )
     if other:
-        yield f"pictures that nearly repeat one of another name: {some(other)}; look which name is right"
+        pairs = listed(other, LINES)
+        yield f"pictures that nearly repeat one of another name: {pairs}; look which name is right"
 
 
 def _columns_missing(table: Table, facts: Mapping) -> Iterator[str]:

@@ -16,7 +16,7 @@ from mmrc_helpers.worlds.people.album import POPULATIONS, Entry, read
 from mmrc_helpers.worlds.people.cast import Person, Terms
 from mmrc_helpers.worlds.people.forms import BUCKETS
 from mmrc_helpers.worlds.sources.pictures import Picture, bytes_of
-from mmrc_helpers.worlds.sources.rows import raise_some, some
+from mmrc_helpers.worlds.sources.rows import LINES, raise_some
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,10 @@ def _between(entries: Sequence[Entry], facts: Mapping) -> Iterator[str]:
         if len(names) > 1:
             yield f"people.path: {listed(names)} share the descriptor {descriptor!r}"
     if facts["label"] == "descriptor" and lacking:
-        yield f"people.label: descriptor, but {len(lacking)} have none: {some(lacking)}"
+        yield f"people.label: descriptor, but {len(lacking)} have none: {listed(lacking, LINES)}"
     unsaid = [entry.name for entry in entries if not entry.get("population")]
     if unsaid and len(unsaid) < len(entries):
-        yield f"people.path: the column population says nothing of {len(unsaid)}: {some(unsaid)}"
+        yield f"people.path: the column population says nothing of {len(unsaid)}: {listed(unsaid, LINES)}"
 
 
 def _held(facts: Mapping) -> int:
@@ -107,8 +107,8 @@ def _views_missing(entries: Sequence[Entry], facts: Mapping) -> Iterator[str]:
     if few:
         yield (
             f"people.test_views: {facts['test_views']} for tests and others for training make {wanted} "
-            f"different pictures at least, but {len(few)} have fewer: {some(few)}; add pictures, take them "
-            "out, or lower people.test_views"
+            f"different pictures at least, but {len(few)} have fewer: {listed(few, LINES)}; add pictures, "
+            "take them out, or lower people.test_views"
         )
 
 

@@ -318,12 +318,7 @@ def told(table: Table, found: Found) -> list[str]:
 def _rows(numbers: Sequence[int]) -> str:
     if not any(numbers):
         return ""
-    return f", {'row' if len(numbers) == 1 else 'rows'} {some(numbers)}"
-
-
-def some(names: Sequence) -> str:
-    """The first 20 with commas between them, and how many more there are."""
-    return listed(names[:LINES]) + (f" and {len(names) - LINES} more" if len(names) > LINES else "")
+    return f", {'row' if len(numbers) == 1 else 'rows'} {listed(numbers, LINES)}"
 
 
 def raise_some(problems: Sequence[str]) -> None:
@@ -336,8 +331,7 @@ def raise_some(problems: Sequence[str]) -> None:
 def missing_pictures(what: str, missing: Sequence[str], total: int, kept: str) -> str:
     """One sentence that names and counts the pictures that are not there. kept: what `missing: keep` does."""
     names = list(dict.fromkeys(missing))
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return (
         f"{what}.pictures: {len(missing)} of {total} rows lack their picture ({len(names)} pictures): "
-        f"{listed(names[:NAMED])}{more}; put them there, or set {what}.missing: keep, which {kept}"
+        f"{listed(names, NAMED)}; put them there, or set {what}.missing: keep, which {kept}"
     )
